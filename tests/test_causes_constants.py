@@ -351,3 +351,18 @@ def test_a_table_folded_wrongly_into_two_products_of_one_region(tmp_path):
     first, *_ = aligner.compare(Filtered(torch.cos).eval(), tmp_path / "sin.onnx", [x.numpy()]).causes
     assert (first.id, first.evidence_class) == ("constant-changed", "proven"), first
     assert "/Einsum" in first.evidence and "/MatMul" in first.evidence
+
+
+@requires_onnx
+@pytest.mark.parametrize("moved", [True, False])
+def test_another_weight_is_one_whatever_moves_it_on_its_way(moved):
+    from onnx_models import model, node, value, weights
+
+    right, wrong = (np.random.default_rng(seed).normal(size=(4, 6)).astype(np.float32) for seed in (1, 2))
+    ends = [value("x", 1, (3, 6))], [value("y", 1, (3, 4))]
+    turned = node("Transpose", ["k"], ["w"], "turned", perm=[1, 0])
+    ways = [[turned, node("MatMul", ["x", "w"], ["y"], "m")], [node("Gemm", ["x", "k"], ["y"], "m", transB=1)]]
+    reference, candidate = model(ways[moved], *ends, weights(k=right)), model(ways[not moved], *ends, weights(k=wrong))
+    first, *_ = aligner.compare(reference, candidate, image((3, 6))).causes
+    assert (first.id, first.evidence_class, first.node) == ("weights-changed", "proven", "m"), first
+    assert first.evidence.startswith("m (k)")

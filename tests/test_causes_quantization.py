@@ -124,3 +124,32 @@ def test_bytes_of_seven_bits_do_not_saturate():
     found = in_bytes(64)
     assert [one.id for one in found] == ["capture-artefact"]
     assert "optimisations off" in found[0].suggestion
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_epsilon_is_read_from_a_kernel_of_eight_bits_in_which_the_norm_is_folded(turned):
+    from onnx_models import model, node, value, weights
+
+    gamma, beta, mean = (RNG.uniform(0.5, 1.5, 4).astype(np.float32) for _ in range(3))
+    variance = RNG.uniform(0.002, 0.02, 4).astype(np.float32)
+    factor = gamma / np.sqrt(variance + 1e-5)
+    kernel = KERNEL * factor[:, None, None, None]
+    scale = np.abs(kernel).max((1, 2, 3)) / 127
+    coded = (kernel / scale[:, None, None, None]).round().astype(np.int8)
+    ends = [value("x", 1, X.shape)], [value("y", 1, (2, 4, 10, 8))]
+    nodes = [
+        node("QuantizeLinear", ["x", "s", "z"], ["q"], "store"),
+        node("DequantizeLinear", ["q", "s", "z"], ["d"], "read"),
+        node("DequantizeLinear", ["k", "ks", "kz"], ["w"], "weight", axis=0),
+        node("Conv", ["d", "w", "b"], ["y"], "conv"),
+    ]
+    stored = weights(s=np.float32(2 / 255), z=np.uint8(128), k=coded, ks=scale, kz=0 * coded[:, 0, 0, 0])
+    folded = model(nodes, *ends, stored + weights(b=beta - mean * factor))
+    nodes = [
+        node("Conv", ["x", "k"], ["c"], "conv"),
+        node("BatchNormalization", ["c", *"ghmv"], ["y"], "n", epsilon=1e-3),
+    ]
+    bare = model(nodes, *ends, weights(k=KERNEL, g=gamma, h=beta, m=mean, v=variance))
+    first = aligner.compare(*((folded, bare) if turned else (bare, folded)), X).causes[0]
+    assert (first.id, first.evidence_class) == ("norm-epsilon", "proven"), first
+    assert "1e-05" in first.evidence and "0.001" in first.evidence

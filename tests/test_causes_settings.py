@@ -371,3 +371,21 @@ def test_a_border_that_a_convolution_lost_is_advised_as_the_convolution_takes_it
     assert torch_wording.WORDING.written("conv", {"padding_mode": "constant"}) == 'padding_mode="zeros"'
     assert WORDING.written("conv", {"padding_mode": "replicate"}) == 'Pad of mode = "edge" before it'
     assert WORDING.written("conv", {"padding_mode": "constant"}) == ""
+
+
+def test_the_node_to_open_stands_before_what_only_cuts():
+    """A picture doubled by one node or by copies, and cut in two slices or in one."""
+    from types import SimpleNamespace as Of
+
+    from aligner.causes.setting_cause import _answering
+
+    def side(*kinds):
+        nodes = [Of(index=place, kind=kind, name=f"{kind}{place}") for place, kind in enumerate(kinds)]
+        return Of(nodes=nodes, node=nodes[-1])
+
+    def answer(reference, candidate):
+        return _answering(Of(reference=reference, candidate=candidate, where=candidate.node.name), reference.nodes[0])
+
+    assert answer(side("resize", "slice", "slice"), side("tile", "reshape", "slice")) == "reshape1"
+    assert answer(side("resize", "slice"), side("slice")) == "slice0"  # no other node is left
+    assert answer(side("resize", "tanh"), side("tile", "tanh")) == "tanh1"  # more than a cut is behind

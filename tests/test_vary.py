@@ -125,6 +125,23 @@ def test_what_draws_random_numbers_is_named():
     assert seed.outcome == "diverged" and seed.first_divergence.candidate.op == "randn"
 
 
+@requires_onnx
+@pytest.mark.parametrize(("seed", "outcome"), [({}, "diverged"), ({"seed": 3.0}, "same")])
+def test_what_draws_without_a_seed_is_named_though_a_process_repeats_it(seed, outcome):
+    from onnx_models import model, node, value
+
+    import aligner
+
+    nodes = [
+        node("Tanh", ["x"], ["t"], "t"),
+        node("RandomNormalLike", ["t"], ["r"], "draw", **seed),
+        node("Add", ["t", "r"], ["y"], "sum"),
+    ]
+    found = aligner.vary(model(nodes, [value("x", 1, X.shape)], [value("y", 1, X.shape)]), X, over="runs")
+    assert found.variations[1].outcome == outcome
+    assert seed or "draw (RandomNormalLike)" in found.variations[1].reason
+
+
 @requires_torch
 def test_the_threads_of_the_process_are_put_back():
     import torch

@@ -22,7 +22,7 @@ from aligner.execution.clock import Clock
 from aligner.execution.determinism import undisturbed
 from aligner.execution.one_of_batch import OneOfBatch
 from aligner.execution.opening import open_side, side_info
-from aligner.execution.repetition import varying_nodes
+from aligner.execution.repetition import unseeded, varying_nodes
 from aligner.execution.side import OpenSide
 from aligner.inputs import PreparedFeeds
 from aligner.records import progress
@@ -163,7 +163,8 @@ class _Varying:
 
     def _compared(self, blank: Variation, reference: OpenSide, candidate: OpenSide) -> Variation:
         answers = reference.predict(), candidate.predict()
-        if _same(*answers):
+        drawn = blank.setting == _RESEEDED and any(map(unseeded, reference.graph.nodes))
+        if _same(*answers) and not drawn:
             return replace(blank, outcome="same", reason="the outputs are the same, bit for bit", error=0.0)
         explain = blank.switch not in ("batch", "runs")  # what was computed is the same: there is no cause in the node
         options = replace(self._options, noise_floor=self._options.noise_floor or False, explain=explain)

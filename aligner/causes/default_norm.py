@@ -7,7 +7,8 @@ from itertools import product
 
 import numpy as np
 
-from aligner.causes.weight_cause import allowance
+from aligner.causes.cause import PROVEN
+from aligner.causes.weight_cause import allowance, explained_by
 from aligner.numerics import relations
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Norm
@@ -16,10 +17,14 @@ from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.folding import leading_affine
-from aligner.regions.layer_numbers import step_of
-from aligner.regions.layers import Layer, layer_pairs
+from aligner.regions.layer_numbers import differing, step_of
+from aligner.regions.layers import Layer, LayerPair, layer_pairs
 from aligner.regions.subgraph import Subgraph
 
+USUAL = (1e-3, 1e-5, 1e-6, 1e-12, 1e-4, 1e-8, 1e-7, 1e-2, 0.0, 0.1, 1.0)
+"""Epsilons that frameworks have by default or models are published with, the usual ones first."""
+_HALF = 0.5
+"""Share of an error that is more of a fault than of rounding."""
 DEFAULTS = {"mean": 0.0, "variance": 1.0, "scale": 1.0, "shift": 0.0}
 
 
@@ -56,8 +61,7 @@ def _folded(culprit: Culprit) -> Iterator[_Asked]:
         operation = culprit.candidate.operation(norms[0]) if len(norms) == 1 else None
         if operation is None or pair.reference.raw is not None or not _alone_scales(operation, pair.candidate):
             continue
-        within = FOLDED if step_of(culprit, pair) is None else allowance(pair, "kernel", culprit)
-        factors = _factors(pair.candidate, pair.reference, within)
+        factors = _factors(pair.candidate, pair.reference, _within(culprit, pair))
         if factors is not None:
             wanted = pair.reference.parameters.get("bias", 0.0)
             yield norms[0], operation, pair.candidate.parameters.get("bias", 0.0), (factors, wanted)
@@ -74,25 +78,62 @@ def _spelled(culprit: Culprit) -> Iterator[_Asked]:
             yield node, operation, affine[1], asked
 
 
-def folded_epsilon(culprit: Culprit, subgraph: Subgraph, node: Node) -> float | None:
+def folded_epsilon(culprit: Culprit, subgraph: Subgraph, node: Node) -> tuple[float, float | None] | None:
     """Another epsilon of a side's normalisation with which the other side's kernel was folded; None without one.
 
+    With it the share of the error that it must explain where few bits are part of it, as ``Claim.needed``.
+
     Each output says one, and as much more exactly as its variance is small: what folding may round off its factor
-    moves the epsilon by that share of variance and epsilon. All must say the same within that.
+    moves the epsilon by twice that share of variance and epsilon. All must say the same within that. Of what few bits
+    leave open it is one that is usual.
     """
     for pair in layer_pairs(culprit):
         bare, folded = (pair.reference, pair.candidate)[:: 1 if subgraph.side == 0 else -1]
-        norm, factors = subgraph.operation(node), _factors(bare, folded)
+        norm, factors = subgraph.operation(node), _factors(bare, folded, _within(culprit, pair))
         if norm is None or factors is None or node.index not in bare.taken or not _alone_scales(norm, bare):
             continue
         variance = norm.parameters["variance"].astype(float).reshape(-1)
         said = (norm.parameters.get("scale", factors**0).reshape(-1) / factors) ** 2 - variance
-        spread = abs(variance) + (known := norm.read(Norm).epsilon)
+        rounded = 2 * _rounded_off(culprit, pair, folded)
+        spread = rounded * (abs(variance) + (known := norm.read(Norm).epsilon))
         found = float((said / spread**2).sum() / (1 / spread**2).sum())
-        fits = [bool((abs(said - one) <= 2 * FOLDED * (spread + one)).all()) for one in (known, found)]
-        if found > 0 and fits == [False, True]:
-            return found
+        fitting = [
+            one for one in (known, *USUAL, found) if (abs(said - one) <= rounded * (abs(variance) + abs(one))).all()
+        ]
+        if fitting and fitting[0] != known:
+            return (fitting[0], _needed(culprit, pair)) if fitting[0] > 0 else None
     return None
+
+
+def _needed(culprit: Culprit, pair: LayerPair) -> float | None:
+    """Most of what is gone with the reference's own numbers in that layer; what they leave is the rounding around it.
+
+    None where that is less than half of the error, and where nothing is rounded.
+    """
+    if step_of(culprit, pair) is None:
+        return None
+    most = explained_by(culprit, pair, [role for role in differing(pair) if role in pair.reference.parameters])
+    return PROVEN * most if most > _HALF else None
+
+
+def _rounded_off(culprit: Culprit, pair: LayerPair, folded: Layer) -> Array | float:
+    """What rounding the folded kernel may move each output's factor by, as a share of it.
+
+    Of K numbers k, each off by step / √12 (root mean square), the factor by least squares is off by as much of ‖k‖;
+    √12 times that, a step, is three and a half standard deviations.
+    """
+    step = step_of(culprit, pair)
+    if step is None:
+        return FOLDED
+    kernel = folded.parameters["kernel"]
+    axis = output_axis(folded.operation, kernel) or 0
+    rows = np.moveaxis(kernel, axis, 0).reshape(kernel.shape[axis], -1).astype(np.float64)
+    steps = np.moveaxis(np.broadcast_to(step, kernel.shape), axis, 0).reshape(rows.shape).max(axis=1)
+    return np.maximum(FOLDED, steps / np.maximum(np.sqrt(np.square(rows).sum(axis=1)), 1e-30))
+
+
+def _within(culprit: Culprit, pair: LayerPair) -> float:
+    return FOLDED if step_of(culprit, pair) is None else allowance(pair, "kernel", culprit)
 
 
 def _alone_scales(norm: Operation, bare: Layer) -> bool:
@@ -103,7 +144,7 @@ def _alone_scales(norm: Operation, bare: Layer) -> bool:
     return affine[0].shape == bare.scale.shape and relations.gap(affine[0], bare.scale) <= FOLDED
 
 
-def _factors(bare: Layer, folded: Layer, within: float = FOLDED) -> Array | None:
+def _factors(bare: Layer, folded: Layer, within: float) -> Array | None:
     """What each output's kernel is multiplied by where the normalisation is folded in."""
     raw, kernel = bare.raw, folded.parameters.get("kernel")
     if raw is None or kernel is None:

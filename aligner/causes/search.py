@@ -13,7 +13,7 @@ import numpy as np
 
 from aligner.adapters.advice import advice_on
 from aligner.causes import families
-from aligner.causes.cause import Basis, Cause, Claim, Proof
+from aligner.causes.cause import PROVEN, Basis, Cause, Claim, Proof
 from aligner.causes.context import Context
 from aligner.causes.global_causes import find_global_causes
 from aligner.causes.trial import NOTHING_LEFT, Held, Trial
@@ -128,7 +128,7 @@ def _best(found: list[Held]) -> list[Held]:
     if not proven:
         return sorted(found, key=lambda one: (*one.rank[:5], one.proof is not None, -one.explained))[:_SHOWN]
     top = max(one.explained for one in proven)
-    close = [one for one in proven if one.explained >= _as_good(top) and not _falls_short(one, top)]
+    close = _close(proven, top)
     if any(one.claim.structural and one.explained >= NOTHING_LEFT for one in close):
         close = [one for one in close if one.claim.vague or one.basis is not Basis.FITTED]
     exact = [one for one in close if not (one.cause.general or one.claim.vague)]
@@ -151,6 +151,22 @@ def _best(found: list[Held]) -> list[Held]:
 def _as_good(top: float) -> float:
     """Explanations that leave no more than ten times the residue of the best one count as equal, 2 % always do."""
     return min(0.98, 1 - 10 * (1 - top)) if top >= 0.98 else top - 0.02
+
+
+def _close(proven: list[Held], top: float) -> list[Held]:
+    """Those as good as the best one.
+
+    Of what says only how numbers differ some is noise: what is written, says why, and leaves the noise that it said it
+    would leave, is as good.
+    """
+    exact = max((one.explained for one in proven if not (one.claim.vague or one.cause.general)), default=top)
+
+    def noisy(one: Held) -> bool:
+        said = one.claim.written and one.claim.needed is not None
+        return said and one.explained >= max(PROVEN * top, _as_good(exact))
+
+    close = [one for one in proven if one.explained >= _as_good(top) or noisy(one)]
+    return [one for one in close if not _falls_short(one, top)]
 
 
 def _falls_short(one: Held, top: float) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from aligner.adapters.advice import settings_as_written
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Context
+from aligner.operations.kinds import MOVES_DATA
 from aligner.operations.operation import Operation
 from aligner.records.array import Array
 from aligner.records.graph import Node
@@ -94,19 +95,32 @@ class SettingCause(Cause):
                 )
 
     def _blind(self, culprit: Culprit, subgraph: Subgraph, node: Node, operation: Operation) -> Iterator[Claim]:
+        where = _answering(culprit, node) if subgraph.side == 0 else culprit.where
+        meant = f"'s {node.name}" if subgraph.side == 0 and len(subgraph.nodes) > 1 else ""
         for settings in self.others(operation, culprit):
             before = {name: operation.settings.get(name) for name in settings if name in operation.settings}
             mine, theirs = (settings, before) if subgraph.side == 0 else (before, settings)
             partner = culprit.partner(subgraph, node)
             there = partner[1].settings if partner is not None and partner[1].kind == operation.kind else {}
             yield Claim(
-                f"{culprit.where} behaves as if it had {listed(mine)}; the reference has {listed(theirs)}",
-                f"make {culprit.where} compute with {_advised(culprit, operation.kind, theirs)}",
+                f"{where} behaves as if it had {listed(mine)}; the reference{meant} has {listed(theirs)}",
+                f"make {where} compute with {_advised(culprit, operation.kind, theirs)}",
                 f"with {listed(theirs)} instead of {listed(mine)}",
                 _prediction(culprit, subgraph, node, settings),
+                node=where if subgraph.side == 0 else None,
                 borrowed=any(name in there and alike(value, there[name]) for name, value in settings.items()),
                 alike=all(name in there and alike(value, there[name]) for name, value in before.items()),
             )
+
+
+def _answering(culprit: Culprit, node: Node) -> str:
+    """The candidate's node to open where the reference's does otherwise: before what only hands on behind both."""
+    tail = [one for one in culprit.reference.nodes if one.index > node.index]
+    last = culprit.candidate.nodes[-1:]
+    if not tail or culprit.candidate.node not in last or not {one.kind for one in tail} <= MOVES_DATA:
+        return culprit.where
+    before = [one for one in culprit.candidate.nodes if one.kind not in {one.kind for one in tail}]
+    return before[-1].name if before else culprit.where
 
 
 def _prediction(

@@ -59,7 +59,10 @@ class WeightCause(Cause):
         """None where the error is gone without these parameters being put right, and is not when they alone are."""
         wrong = [role for role in differing(pair) if role in pair.reference.parameters]
         node = pair.candidate.node
-        names = [culprit.candidate.graph.weights[n].name for n in node.weights[:2]]
+        read = [weight for name in node.inputs if name and (weight := culprit.candidate.stored(name)) is not None]
+        read += [culprit.candidate.graph.weights[name] for name in node.weights]
+        read.sort(key=lambda weight: -len(weight.shape))  # kernels before biases, whatever the order of the operands
+        names = list(dict.fromkeys(weight.name for weight in read))[:2]
         details = ", ".join(filter(None, (*names, pair.candidate.cut)))
         where = f"{node.name} ({details})" if details else node.name
         # all are put right at once, for one mistake may be behind them; that tells nothing of these where others do
@@ -88,10 +91,13 @@ def _put_right(culprit: Culprit, pair: LayerPair, roles: list[str]) -> Callable[
 
 def _suffices(culprit: Culprit, pair: LayerPair, roles: list[str]) -> bool:
     """Whether the error is gone when these parameters alone are the reference's."""
-    if not roles:
-        return False
+    return bool(roles) and explained_by(culprit, pair, roles) >= PROVEN
+
+
+def explained_by(culprit: Culprit, pair: LayerPair, roles: list[str]) -> float:
+    """The share of the error that is gone when these parameters are the reference's."""
     proof = prove(culprit, Claim("", "", predict=_put_right(culprit, pair, roles), side=1))
-    return proof is not None and proof.explained >= PROVEN
+    return proof.explained if proof is not None else 0.0
 
 
 def _given(operation: Operation, right: dict[str, Array]) -> Operation:

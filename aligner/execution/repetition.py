@@ -29,7 +29,10 @@ _FLIPPED = 0.01
 
 
 def varying_nodes(side: OpenSide) -> list[Node]:
-    """The nodes whose results another seed changes although all that they read stays as it was, in order."""
+    """The nodes whose results another seed changes although all that they read stays as it was, in order.
+
+    So do those that say that no seed reaches them, whose runtime happens to repeat itself within one process.
+    """
     assert side.profile is not None
     if not side.session.capabilities.can_inject:  # a recording repeats itself
         return []
@@ -37,11 +40,17 @@ def varying_nodes(side: OpenSide) -> list[Node]:
     again = profile(other.run(None, phase="running with another seed"), 0).sketches
     first = side.profile.sketches
     varies = {value for value in first if value in again and _differ(first[value], again[value])}
+    varies |= {value for node in side.graph.nodes if unseeded(node) for value in node.outputs}
     return [
         node
         for node in side.graph.nodes
         if any(value in varies for value in node.outputs) and not any(value in varies for value in node.inputs)
     ]
+
+
+def unseeded(node: Node) -> bool:
+    """Whether a node draws numbers by a generator that nobody can seed."""
+    return node.attributes.get("seeded") is False
 
 
 def unsteady(side: OpenSide, found: list[Node] | None = None) -> Observations:

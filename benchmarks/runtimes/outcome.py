@@ -17,7 +17,7 @@ from benchmarks.runtimes.network import FAULTS, build, feeds
 class Outcome:
     """One comparison: ``right`` is the verdict, ``located`` the place, ``named`` the cause among the first three.
 
-    The place is that of the first divergence, or of the node in its region that a proven cause names.
+    The place is that of the first divergence, or of the node in its region that a proven cause names, on either side.
     """
 
     reference: str
@@ -52,7 +52,10 @@ def compared(reference: str, candidate: str, fault: str | None, folder: Path) ->
     seconds = round(time.perf_counter() - begun, 2)
     first = result.first_divergence
     proven = [
-        one.node for one in result.causes[:3] if one.evidence_class == "proven" and first and one.speaks_of(first)
+        word
+        for one in result.causes[:3]
+        if one.evidence_class == "proven" and first and one.speaks_of(first)
+        for word in (one.node, *one.evidence.split())
     ]
     causes = tuple(finding.id for finding in result.causes[:3])
     if fault is None:

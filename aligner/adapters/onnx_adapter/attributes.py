@@ -11,6 +11,7 @@ from typing import Any
 
 from aligner.adapters.onnx_adapter.blocked import BLOCKED
 from aligner.adapters.onnx_adapter.dtypes import dtype_word
+from aligner.adapters.onnx_adapter.kinds import kind_of
 from aligner.adapters.onnx_adapter.padding import SPATIAL, spatial
 from aligner.operations.fused import fused_word
 from aligner.records.array import Array
@@ -84,6 +85,9 @@ def attributes_of(node: Any, opset: int, operands: Operands) -> Mapping[str, Att
             found["perm"] = tuple(reversed(range(len(shape))))
     if node.domain == BLOCKED:
         found["blocked"] = True
+    draws = kind_of(node.op_type, node.domain) == "random" or (node.op_type == "Dropout" and found.get("training"))
+    if draws and "seed" not in found:
+        found["seeded"] = False  # drawn anew in every session, whatever seed a run begins with
     return MappingProxyType(found)
 
 

@@ -21,6 +21,7 @@ from aligner.causes.context import Context
 from aligner.causes.families.elementwise import fitted_constant, is_constant
 from aligner.causes.weight_cause import coarser
 from aligner.errors import listing
+from aligner.numerics import relations
 from aligner.operations.kinds import BINARY, LINEAR, SCALES, ordered
 from aligner.operations.operation import Operation
 from aligner.parameters.folding import FOLDED, output_axis, output_factors
@@ -144,6 +145,8 @@ def _kernels(culprit: Culprit) -> Iterator[Claim]:
         if maker is None or not all(differ(wrong, right) for _, right in fits):
             continue
         for its, right in fits:
+            if _only_moved(culprit, name, wrong) and not relations.same_numbers(right, wrong):
+                continue  # no way to move them makes them the reference's: the weight is another one
             by = first_apart(culprit, name, its) or maker
             yield Claim(
                 f"the weights {name} of {node.name}, computed by {by.name}, do not hold the values of the reference's "
@@ -188,6 +191,11 @@ def _read_by_layers(subgraph: Subgraph) -> Iterator[tuple[Node, str, Array]]:
         for name in node.inputs:
             if name and not subgraph.varies(name) and (array := subgraph.array(name)) is not None and array.ndim > 1:
                 yield node, name, array
+
+
+def _only_moved(culprit: Culprit, name: str, array: Array) -> bool:
+    stored = culprit.candidate.stored(name)
+    return stored is not None and relations.same_numbers(stored.values(), array)
 
 
 def _laid(right: Array, wrong: Array) -> Array | None:

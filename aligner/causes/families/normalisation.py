@@ -14,7 +14,7 @@ from aligner.adapters.wording import Topic
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.constant_operands import constant_pairs
 from aligner.causes.context import Context
-from aligner.causes.default_norm import DEFAULTS, folded_epsilon, solved
+from aligner.causes.default_norm import DEFAULTS, USUAL, folded_epsilon, solved
 from aligner.causes.setting_cause import SettingCause
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Along, BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Norm, RmsNorm
@@ -23,9 +23,6 @@ from aligner.records.graph import Node
 from aligner.regions.culprit import Counterfactual, Culprit, distance
 from aligner.regions.settings import alike
 from aligner.regions.subgraph import Subgraph
-
-_USUAL = (1e-3, 1e-5, 1e-6, 1e-12, 1e-4, 1e-8, 1e-7, 1e-2, 0.0, 0.1, 1.0)
-"""Epsilons that frameworks have by default or models are published with, the usual ones first."""
 
 
 class NormEpsilon(SettingCause):
@@ -39,7 +36,7 @@ class NormEpsilon(SettingCause):
 
     def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
         """The usual values; what lies between is solved for by ``claims``."""
-        for epsilon in _USUAL:
+        for epsilon in USUAL:
             if epsilon != operation.read(Norm).epsilon:
                 yield {"epsilon": epsilon}
 
@@ -53,7 +50,7 @@ class NormEpsilon(SettingCause):
                 folded = folded_epsilon(culprit, subgraph, node)
                 if not folded and culprit.explained and culprit.written_alike(subgraph, node, operation):
                     continue
-                epsilon = folded or _solved(culprit, subgraph, node)
+                epsilon, needed = folded or (_solved(culprit, subgraph, node), None)
                 if epsilon is not None:
                     pair = (epsilon, operation.read(Norm).epsilon)
                     wrong, right = (f"{one:.4g}" for one in (pair if subgraph.side == 0 else pair[::-1]))
@@ -68,6 +65,7 @@ class NormEpsilon(SettingCause):
                         f"with epsilon {right} instead of {wrong}",
                         _with_epsilon(culprit, subgraph, node, epsilon),
                         side=subgraph.side,
+                        needed=needed,
                         written=bool(folded),
                     )
 
