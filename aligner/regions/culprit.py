@@ -28,7 +28,7 @@ ROUNDING = 2.0**-16
 FAITHFUL = 0.05
 """A replay counts as faithful when it misses the real output by at most this share of the error to be explained …"""
 _ROUNDED = 0.5
-"""… or by what half precision rounds of the output, where that is less than half of it."""
+"""… or by what half precision or a grid rounds of the output, where that is less than half of it."""
 
 
 class Culprit:
@@ -152,6 +152,10 @@ class Culprit:
         rounding = max(ROUNDING, unit(self.evidence.dtype), unit(self.evidence.found_dtype))
         return rounding * self.apart(self.expected, 0 * self.expected) / self.gap
 
+    def _coded(self, subgraph: Subgraph) -> float:
+        """The share of the error that rounding to the nearest code leaves at most: half a step of each number."""
+        return subgraph.step * math.sqrt(self.elements) / 2 / self.gap
+
     def _turned(self, array: Array) -> Array:
         """The candidate's array in the reference's order of axes, whatever its sizes."""
         axes = self.measured.pair.axes
@@ -194,7 +198,7 @@ class Culprit:
                     again = self.in_order(subgraph.replay(plain), side)
                 except Unsupported:
                     again = None
-                within = max(FAITHFUL, min(self._rounded, _ROUNDED))
+                within = max(FAITHFUL, min(self._rounded + self._coded(subgraph), _ROUNDED))
                 self._faithful[key] = again is not None and self.apart(again, actual) <= within * self.gap
         return self._faithful[key]
 
