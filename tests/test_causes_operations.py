@@ -140,3 +140,9 @@ def test_a_lost_gate_is_told_whatever_stands_in_its_place(kept):
     first, *_ = Case(gated(*halves), gated(halves[kept]), shapes=weights).found
     assert (first.id, first.evidence_class) == ("operation-missing", "proven"), first
     assert "mul" in first.evidence
+
+
+def test_a_lost_sum_with_a_stored_vector_is_a_lost_bias():
+    shapes = {"b": (8, 1, 1)}
+    first, *_ = Case(lambda n, x: torch.tanh(x.abs() + n.b), lambda n, x: torch.tanh(x.abs()), shapes=shapes).found
+    assert (first.id, first.evidence_class) == ("weights-bias-missing", "proven"), first

@@ -129,7 +129,8 @@ def _rounded_off(culprit: Culprit, pair: LayerPair, folded: Layer) -> Array | fl
     axis = output_axis(folded.operation, kernel) or 0
     rows = np.moveaxis(kernel, axis, 0).reshape(kernel.shape[axis], -1).astype(np.float64)
     steps = np.moveaxis(np.broadcast_to(step, kernel.shape), axis, 0).reshape(rows.shape).max(axis=1)
-    return np.maximum(FOLDED, steps / np.maximum(np.sqrt(np.square(rows).sum(axis=1)), 1e-30))
+    off: Array = np.maximum(FOLDED, steps / np.maximum(np.sqrt(np.square(rows).sum(axis=1)), 1e-30))
+    return off
 
 
 def _within(culprit: Culprit, pair: LayerPair) -> float:

@@ -232,6 +232,27 @@ class OperationMissing(_Lopsided):
         return f"add what {names} does to the candidate, or leave it out of the reference"
 
 
+class AddedBiasMissing(_Lopsided):
+    """A bias that stands in a sum of its own, of which the candidate has nothing."""
+
+    id: ClassVar[str] = "weights-bias-missing"
+    side: ClassVar[int] = 0
+
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
+        """Sums with one stored vector that stand more often in the reference."""
+        surplus = _surplus(culprit, self.side)
+        for node in culprit.reference.of_kind("add"):
+            stored = [one for name in node.inputs if name and (one := culprit.reference.stored(name)) is not None]
+            if len(stored) == 1 and sum(length > 1 for length in stored[0].shape) == 1:
+                for left_out, before in _rows(culprit.reference, node, surplus):
+                    if left_out == [node]:
+                        yield self._claim(culprit, left_out, before, written=True)
+
+    def advice(self, names: str) -> str:
+        """Carry it over."""
+        return f"carry the bias over that {names} adds, once"
+
+
 def _surplus(culprit: Culprit, side: int) -> Counter[str]:
     """Kinds that stand more often on a side, what fused nodes hold inside counted as well."""
     counts = [Counter({kind: n for kind, n in kinds.items() if kind not in _LEFT}) for kinds in culprit.kinds]
