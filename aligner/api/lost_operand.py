@@ -29,13 +29,15 @@ from aligner.regions.subgraph import Change, Evidence, Subgraph, change_node
 Found = tuple[str, str, str | None]
 _NODES = range(3, 49)
 """Nodes of a formula: a shorter one is told by its end; the polynomial of a GELU has 24. Each two are put together."""
+_LARGE = 1 << 25
+"""Numbers of all tensors of a formula from which on they are not kept for this."""
 _SAMPLE = 256
 """Numbers of each tensor: a wrong formula fits one by chance at most, and they are computed a thousand times."""
 _TOGETHER = (np.multiply, np.add, np.subtract)
 
 
 def lost_operand(sides: Sides, passes: Passes, item: Measured) -> Found | None:
-    """(The node that reads one operand alone, "missing", None), the last one that explains the error; takes one run."""
+    """(The node that reads one operand alone, "missing", None), the first one that explains the error; takes one run."""
     graphs, item = (sides[0].graph, sides[1].graph), _whole(sides, passes, item)
     pair, region = item.pair, item.pair.candidate_region
     nodes = [graphs[1].nodes[index] for index in region.nodes]
@@ -43,6 +45,9 @@ def lost_operand(sides: Sides, passes: Passes, item: Measured) -> Found | None:
     if item.local is None or len(nodes) not in _NODES or not formula or not of_numbers(graphs[1], nodes):
         return None
     inner = [node.outputs[0] for node in nodes]
+    size = sides[1].profile.sketches[pair.candidate].size if sides[1].profile is not None else _LARGE
+    if size * len(inner) > _LARGE:
+        return None
     arrays = shown(sides[1], passes, [*region.inputs, *inner], {name for name in inner if name in passes.measured})
     found, wanted = arrays.get(pair.candidate), wanted_of(sides, item, arrays)
     if found is None or wanted is None or any(array.shape != found.shape for array in arrays.values()):
@@ -54,10 +59,10 @@ def lost_operand(sides: Sides, passes: Passes, item: Measured) -> Found | None:
     subgraph = Subgraph(graphs[1], item, 1, Evidence(expected, few[pair.candidate], ({}, few)))
     for node, changed in _changes(graphs[1], nodes, few):
         try:
-            apart = np.abs(subgraph.replay(changed).astype(np.float64) - expected).max(initial=0.0)
+            apart = np.abs(subgraph.replay(changed).astype(np.float64) - expected)
         except (Unsupported, ValueError):
             continue
-        if apart <= allowed:
+        if (apart <= allowed).all(axis=-1).any():
             return node.name, "missing", None
     return None
 
@@ -89,16 +94,18 @@ def _telling(errors: Array) -> Array:
 
 
 def _changes(graph: Graph, nodes: list[Node], arrays: Mapping[str, Array]) -> Iterator[tuple[Node, Change]]:
-    """Each operand of each node put together with each other tensor that is there by then, the last node first."""
-    for node in reversed(nodes):
-        behind = graph.descendants(set(node.outputs))
+    """Each operand of each node put together with every tensor that is there by then, a row each; the first node first.
+
+    Arrays of one dimension become such of two: a formula computes element by element.
+    """
+    for node in nodes:
+        behind = graph.descendants(node.outputs)
+        there = [array for name, array in arrays.items() if name not in behind]
         for name in dict.fromkeys(node.inputs):
-            for other in arrays if name in arrays else ():
-                if other != name and other not in behind and other not in node.outputs:
-                    for together in _TOGETHER:
-                        with np.errstate(all="ignore"):
-                            array = together(arrays[name], arrays[other])
-                        yield node, change_node(node, _reading(arrays[name], array))
+            if name in arrays:
+                with np.errstate(all="ignore"):
+                    rows = np.stack([together(arrays[name], other) for other in there for together in _TOGETHER])
+                yield node, change_node(node, _reading(arrays[name], rows))
 
 
 def _reading(before: Array, array: Array) -> Callable[[Operation], Operation]:
