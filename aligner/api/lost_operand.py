@@ -37,7 +37,7 @@ _TOGETHER = (np.multiply, np.add, np.subtract)
 
 
 def lost_operand(sides: Sides, passes: Passes, item: Measured) -> Found | None:
-    """(The node that reads one operand alone, "missing", None), the first one that explains the error; takes one run."""
+    """(The node that reads one operand alone, "missing", None), the first that explains the error; takes one run."""
     graphs, item = (sides[0].graph, sides[1].graph), _whole(sides, passes, item)
     pair, region = item.pair, item.pair.candidate_region
     nodes = [graphs[1].nodes[index] for index in region.nodes]
