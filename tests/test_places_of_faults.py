@@ -539,3 +539,23 @@ def test_the_node_that_makes_what_is_no_number_is_named_though_a_maximum_hides_i
     wrong = [make.node("Log", ["m"], ["a"], "wrong"), make.node("Relu", ["a"], ["b"])]
     models = net([start, make.node("Sigmoid", ["m"], ["b"]), end]), net([start, *wrong, end])
     assert told(*models, rows())[2] == {"node": "wrong", "primitive": "nonfinite"}
+
+
+@pytest.mark.parametrize("function", ["Relu", "Elu"])
+def test_a_bias_lost_of_a_layer_that_permutes_channels_is_told_at_it_and_not_at_the_next_layer(
+    function,
+):
+    rng = np.random.default_rng(10)
+    order, bias, after = rng.permutation(SIZE), rows(1)[0], rng.standard_normal((SIZE, SIZE)).astype(np.float32)
+    kernel = rng.standard_normal((SIZE, SIZE)).astype(np.float32)
+
+    def network(order, *bias):
+        nodes = [make.node("MatMul", ["x", "w"], ["a"]), make.node("Tanh", ["a"], ["b"])]
+        nodes += [make.node("Gemm", ["b", "first", *["bias" for _ in bias]], ["c"], "first")]
+        nodes += [make.node(function, ["c"], ["d"]), make.node("Gemm", ["d", "second"], ["y"], "second")]
+        more = {"first": kernel[:, order], "second": after[order]} | ({"bias": bias[0][order]} if bias else {})
+        return net(nodes, **more)
+
+    straight = np.arange(SIZE)
+    assert told(network(straight, bias), network(order), rows())[1] == "first"
+    assert aligner.compare(network(straight, bias), network(order, bias), {"x": rows()}).verdict == "aligned"

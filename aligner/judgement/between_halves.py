@@ -3,7 +3,8 @@
 Neither half is wrong, and both err on the reference's tensors, as the node between them does that is wrong. What the
 first half gives tells the form: a factor and a place for each channel. Nodes that keep it are right if they give the
 form of what the reference's give; in the place of what one at fault gives, the reference's tensor in that form is put.
-If everything that reads the form is right then, the halves belong together, and the rest of what errs is at fault.
+If everything that reads the form is right then, the halves belong together, and the rest of what errs is at fault. So
+is the first half itself, if it gives the form but for an offset of each channel, as where a bias is lost.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ import numpy as np
 
 from aligner.judgement.joint_test import JointTest, Shown
 from aligner.judgement.region_walk import RegionWalk
-from aligner.judgement.reordered import ChannelForm, channel_form
+from aligner.judgement.reordered import ChannelForm, channel_form, shifted_form
 from aligner.records.array import Array
 
 _STEPS = 8
 """Pairs in a row between two halves: a rectifier with paddings, pools, resizes."""
+_ROUNDED = 4 * float(np.finfo(np.float32).eps)
+"""Of a tensor's peak: what rounding leaves in the factors of a form, which nodes that compute exactly hand on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class _Search:
             formed = self.form.of(expected)
             if formed is None or found.dtype.kind != "f":
                 return False
-            within = shown.exits[value].limit * self.form.largest
+            within = shown.exits[value].limit * self.form.largest + _ROUNDED * float(np.abs(formed).max(initial=0.0))
             with np.errstate(all="ignore"):
                 apart = float(np.abs(found.astype(np.float64) - formed).max(initial=0.0))
             if not apart <= within:
@@ -75,10 +78,14 @@ def between_halves(walk: RegionWalk, test: JointTest, start: str, guilty: Callab
     if not walk.ahead(first, guilty):
         return None
     arrays = test.test({start} | walk.free, [start], [start]).arrays.get(start)
-    form = channel_form(*arrays) if arrays is not None else None
+    if arrays is None:
+        return None
+    form, stead = channel_form(*arrays), dict[str, Array]()
+    if form is None and (form := shifted_form(*arrays)) is not None and (formed := form.of(arrays[1])) is not None:
+        stead = {start: formed.astype(arrays[0].dtype)}  # the first half itself: no later one takes an offset away
     if form is None:
         return None
-    search = _Search(walk, test, guilty, form, first)
+    search = _Search(walk, test, guilty, form, first, stead)
     for _ in range(_STEPS):
         front = set(walk.exits(search.inside)) - search.ends
         if not front:

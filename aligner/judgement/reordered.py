@@ -79,6 +79,20 @@ def channel_form(found: Array, expected: Array) -> ChannelForm | None:
     return next((form for form in forms if form is not None), None)
 
 
+def shifted_form(found: Array, expected: Array) -> ChannelForm | None:
+    """The form of ``expected`` that ``found`` holds but for a number that is added to each slice."""
+    if found.shape != expected.shape or not (np.isfinite(found).all() and np.isfinite(expected).all()):
+        return None
+    for axis in range(found.ndim):
+        rest = tuple(other for other in range(found.ndim) if other != axis)
+        if found.size >= _FEWEST * max(found.shape[axis], 2):
+            left, right = (np.asarray(one, np.float64) for one in (expected, found))
+            centred = [one - one.mean(axis=rest, keepdims=True) for one in (right, left)]
+            if (form := _form_along(centred[0], centred[1], axis)) is not None:
+                return form
+    return None
+
+
 def _form_along(found: NDArray[np.float64], expected: NDArray[np.float64], axis: int) -> ChannelForm | None:
     slices = found.shape[axis]
     if slices < 2:
