@@ -14,8 +14,10 @@ from itertools import permutations
 from aligner.alignment.folded_layer import normalisation
 from aligner.alignment.skeleton import Skeleton
 from aligner.operations.kinds import KEEPS_AXES, SPATIAL
-from aligner.operations.settings import Norm
+from aligner.operations.settings import BatchNorm, GroupNorm, InstanceNorm
 from aligner.records.graph import Node
+
+_OF_CHANNELS = (BatchNorm, GroupNorm, InstanceNorm)
 
 
 def channel_labels(skeleton: Skeleton) -> dict[str, str]:
@@ -46,7 +48,7 @@ def _channels_of(skeleton: Skeleton, node: Node) -> str | None:
         return str(node.attributes.get("channels") or skeleton.graph.channels)
     operation = normalisation(skeleton, node)
     rank = _rank(skeleton, node.outputs[0]) if operation is not None else 0
-    if operation is None or rank < 3 or not isinstance(operation.settings, Norm):
+    if operation is None or rank < 3 or not isinstance(operation.settings, _OF_CHANNELS):
         return None
     return {1: "first", rank - 1: "last"}.get(operation.settings.axis % rank)
 
