@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from aligner.adapters.onnx_adapter import kinds as onnx
 from aligner.adapters.openvino_adapter import kinds as openvino
 from aligner.adapters.tensorflow_adapter import kinds as tensorflow
 from aligner.adapters.tflite_adapter import kinds as tflite
-from aligner.operations import kinds
+from aligner.operations import kernels, kinds, operation  # noqa: F401  # kernels register themselves
+from aligner.operations.call import kind_said
 from aligner.operations.kinds import TRAITS, same_family
 
 _ROOT = Path(aligner.__file__).parent
@@ -30,6 +32,29 @@ _LONGEST_TUPLE = 3
 )
 def test_every_kind_that_an_adapter_gives_its_words_has_a_row(kinds_of_words):
     assert not set(kinds_of_words) - set(TRAITS)
+
+
+def _names_of(adapter):
+    listed = importlib.import_module(f"aligner.adapters.{adapter}.kinds")._KINDS
+    module = importlib.import_module(f"aligner.adapters.{adapter}.translation")
+    return listed, getattr(module, "VOCABULARY", None) or module.WORDS
+
+
+@pytest.mark.parametrize("adapter", "ncnn_adapter onnx_adapter openvino_adapter tflite_adapter".split())
+def test_no_list_of_kinds_repeats_what_a_translation_says(adapter):
+    listed, words = _names_of(adapter)
+    assert not [word for word, kind in listed.items() if kind_said(words, word, "") == kind]
+
+
+def test_no_list_of_pytorchs_words_repeats_what_a_translation_says():
+    said = aten_kinds._translated()
+    assert not [word for word, kind in aten_kinds._KINDS.items() if said.get(word) == kind]
+
+
+def test_what_is_shown_as_another_kind_can_be_computed_and_has_no_row():
+    assert kinds.SHOWN_AS.keys() <= operation._COMPUTERS.keys()
+    assert not kinds.SHOWN_AS.keys() & TRAITS.keys()
+    assert set(kinds.SHOWN_AS.values()) <= TRAITS.keys()
 
 
 def _words(node):

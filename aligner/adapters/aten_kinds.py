@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from aligner.adapters.aten_names import bare_name
@@ -22,36 +23,16 @@ _WORDS: dict[str, str] = {
         "linear_dynamic linear_relu linear_relu_dynamic"
     ),
     "norm": (
-        "batch_norm native_batch_norm batchnorm1d batchnorm2d batchnorm3d syncbatchnorm layer_norm "
-        "native_layer_norm instance_norm instancenorm1d instancenorm2d instancenorm3d group_norm native_group_norm "
-        "native_batch_norm_legit native_batch_norm_legit_no_training rms_norm local_response_norm "
-        "normalize fused_layer_norm fused_rms_norm"
+        "batch_norm native_batch_norm batchnorm1d batchnorm2d batchnorm3d syncbatchnorm layer_norm native_layer_norm "
+        "instance_norm instancenorm1d instancenorm2d instancenorm3d group_norm native_group_norm "
+        "native_batch_norm_legit native_batch_norm_legit_no_training rms_norm local_response_norm normalize "
+        "fused_layer_norm fused_rms_norm"
     ),
-    "sub": "sub subtract rsub",
-    "mul": "mul multiply",
-    "div": "div divide true_divide truediv rtruediv",
-    "pow": "pow float_power square rpow",
-    "abs": "abs absolute",
-    "neg": "neg negative",
-    "minmax": "maximum minimum fmax fmin",
-    "unary": (
-        "rsqrt reciprocal log1p log2 log10 expm1 exp2 sign sgn floor ceil round trunc fix frac sin cos tan asin "
-        "acos atan arcsin arccos arctan sinh cosh asinh acosh atanh erfc erfinv lgamma digamma logical_not "
-        "bitwise_not invert not logit sinc deg2rad rad2deg angle real imag conj conj_physical resolve_conj "
-        "nan_to_num isnan isinf isfinite positive pos view_as_real view_as_complex"
-    ),
-    "binary": (
-        "floor_divide floordiv fmod remainder mod atan2 arctan2 logical_and logical_or logical_xor bitwise_and "
-        "bitwise_or bitwise_xor and or xor lshift rshift bitwise_left_shift bitwise_right_shift hypot copysign "
-        "xlogy logaddexp logaddexp2 nextafter polar complex cross"
-    ),
-    "clip": "clamp clip clamp_min clamp_max hardtanh",
-    "leaky_relu": "leaky_relu rrelu",
-    "silu": "silu swish",
-    "sigmoid": "sigmoid expit",
-    "activation": (
-        "selu celu glu softsign tanhshrink hardshrink softshrink threshold logsigmoid softmin gumbel_softmax"
-    ),
+    "minmax": "fmax fmin",
+    "unary": "erfinv lgamma digamma not logit sinc deg2rad rad2deg resolve_conj nan_to_num positive pos",
+    "binary": "logaddexp2 nextafter polar complex cross",
+    "leaky_relu": "rrelu",
+    "activation": "softmin gumbel_softmax",
     "resize": (
         "interpolate upsample upsample_nearest upsample_bilinear upsamplingnearest2d upsamplingbilinear2d "
         "upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_linear1d upsample_bilinear2d "
@@ -69,8 +50,8 @@ _WORDS: dict[str, str] = {
     ),
     "reduce": (
         "mean sum prod amax amin max min std var std_mean var_mean aminmax norm vector_norm linalg_vector_norm "
-        "linalg_norm matrix_norm logsumexp any all median mode nanmean nansum nanmedian count_nonzero "
-        "frobenius_norm quantile"
+        "linalg_norm matrix_norm logsumexp any all median mode nanmean nansum nanmedian count_nonzero frobenius_norm "
+        "quantile"
     ),
     "softmax": "softmax softmax2d",
     "concat": "cat concat concatenate stack hstack vstack dstack column_stack row_stack meshgrid block_diag",
@@ -85,27 +66,23 @@ _WORDS: dict[str, str] = {
         "index_put_impl slice_scatter select_scatter diagonal_scatter put fill_diagonal"
     ),
     "pad": (
-        "pad constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d "
-        "replication_pad2d replication_pad3d constantpad1d constantpad2d constantpad3d zeropad1d zeropad2d "
-        "zeropad3d circularpad1d circularpad2d"
+        "pad constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d "
+        "replication_pad3d constantpad1d constantpad2d constantpad3d zeropad1d zeropad2d zeropad3d circularpad1d "
+        "circularpad2d"
     ),
     "transpose": "transpose permute t mt h mh numpy_t swapaxes swapdims movedim moveaxis adjoint",
     "reshape": (
-        "reshape view flatten unflatten squeeze unsqueeze ravel view_as reshape_as unsafe_view atleast_1d "
-        "atleast_2d atleast_3d"
+        "reshape view flatten unflatten squeeze unsqueeze ravel view_as reshape_as unsafe_view atleast_1d atleast_2d "
+        "atleast_3d"
     ),
     "expand": "expand expand_as broadcast_to broadcast_tensors",
     "tile": "repeat tile repeat_interleave",
     "depth_to_space": "pixel_shuffle pixel_unshuffle",
-    "cast": "to type type_as float double half bfloat16 int long short byte char bool",
     "quantize": (
         "quantize_per_tensor quantize_per_channel quantize_per_tensor_dynamic fake_quantize_per_tensor_affine "
         "fake_quantize_per_channel_affine fake_quantize_per_tensor_affine_cachemask"
     ),
-    "identity": (
-        "identity clone detach contiguous alias cpu cuda requires_grad lift_fresh lift_fresh_copy copy data "
-        "to_dense to_mkldnn set_data pin_memory lift"
-    ),
+    "identity": "alias cuda copy to_mkldnn set_data pin_memory",
     "dropout": (
         "dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout feature_alpha_dropout native_dropout"
     ),
@@ -115,7 +92,7 @@ _WORDS: dict[str, str] = {
         "numtotensor empty_strided fill zero hann_window hamming_window tril_indices triu_indices empty_permuted"
     ),
     "shape": "size shape numel dim ndimension stride storage_offset is_floating_point len sym_size",
-    "compare": "eq ne lt gt le ge equal allclose isclose greater less greater_equal less_equal not_equal",
+    "compare": "equal allclose isclose",
     "where": "where masked_fill",
     "argmax": "argmax argmin",
     "topk": "topk kthvalue",
@@ -131,18 +108,15 @@ _WORDS: dict[str, str] = {
     ),
     "attention": (
         "scaled_dot_product_attention multi_head_attention_forward multiheadattention native_multi_head_attention "
-        "transformer_encoder_layer_fwd scaled_dot_product_flash_attention "
-        "scaled_dot_product_flash_attention_for_cpu flex_attention"
+        "transformer_encoder_layer_fwd scaled_dot_product_flash_attention scaled_dot_product_flash_attention_for_cpu "
+        "flex_attention"
     ),
     "embedding": "embedding embedding_bag",
     "cumsum": "cumsum cumprod cummax cummin logcumsumexp",
     "control_flow": "if",
     "opaque": "pythonop",
 }
-_SPELLED = (
-    "add sqrt exp log erf relu relu6 prelu elu gelu tanh hardsigmoid hardswish softplus mish log_softmax dequantize "
-    "loop"
-)
+_SPELLED = "log_softmax dequantize loop"
 """Words that spell their kind."""
 _KINDS = {word.replace("_", ""): kind for word, kind in kinds_of(_WORDS, _SPELLED).items()}
 _NAMESPACES = frozenset({"aten", "prim", "prims", "quantized", "torchvision", "torch", "inductor"})
@@ -153,15 +127,16 @@ def kind_of(op: str) -> str:
 
     An op of a namespace that is not PyTorch's own is "opaque"; an unknown one of PyTorch is "other".
     """
-    name = bare_name(op)
-    found = _KINDS.get(name.replace("_", "").lower())
-    if found is not None:
-        return found
-    if (op.split("::", 1)[0] if "::" in op else "aten") not in _NAMESPACES:
-        return "opaque"
+    word = bare_name(op).replace("_", "").lower()
+    own = (op.split("::", 1)[0] if "::" in op else "aten") in _NAMESPACES
+    return _KINDS.get(word) or _translated().get(word) or ("other" if own else "opaque")
+
+
+@cache
+def _translated() -> dict[str, str]:
     from aligner.adapters.aten_translation import VOCABULARY
 
-    return kind_said(VOCABULARY, name, "other")
+    return {word.replace("_", "").lower(): kind_said(VOCABULARY, word, "") for word in VOCABULARY}
 
 
 _RENAMED = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from aligner.operations.kinds import TRAITS
+from aligner.operations.kinds import SHOWN_AS, TRAITS
 from aligner.operations.operation import Operation, Unsupported
 from aligner.records.array import Array
 from aligner.records.graph import Attribute, Graph, Node, Quantization, Shape, Value, Weight
@@ -42,6 +42,7 @@ def of_kind(kind: str) -> Callable[[Translation], OfKind]:
 def kind_said(words: Vocabulary, word: str, otherwise: str) -> str:
     """The kind of nodes that a vocabulary says of a word, for those that an adapter's own list of kinds leaves out."""
     kind = getattr(words.get(word), "kind", "")
+    kind = SHOWN_AS.get(kind, kind)
     return kind if kind in TRAITS else otherwise
 
 

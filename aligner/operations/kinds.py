@@ -193,6 +193,24 @@ TRAITS: Mapping[str, KindTraits] = MappingProxyType(_ROWS)
 """Kind → its traits, the weightiest kinds first; ``reshape`` covers flatten, view, squeeze and unsqueeze."""
 
 
+_LUMPED = {
+    "pow": "square",
+    "minmax": "maximum minimum",
+    "unary": (
+        "reciprocal rsqrt floor ceil round trunc frac sign sin cos tan asin acos atan sinh cosh asinh acosh atanh "
+        "expm1 exp2 log1p log2 log10 erfc not bitwise_not isnan isinf isfinite real imag angle conjugate complex_pairs "
+        "pairs_complex"
+    ),
+    "binary": (
+        "floor_divide remainder fmod squared_difference atan2 hypot logaddexp copysign xlogy logical_and logical_or "
+        "logical_xor bitwise_and bitwise_or bitwise_xor shift_left shift_right"
+    ),
+    "activation": "celu log_sigmoid selu shrink softsign tanhshrink threshold",
+}
+SHOWN_AS: Mapping[str, str] = {kind: lump for lump, those in _LUMPED.items() for kind in those.split()}
+"""Operation → the kind of its nodes, of those without a row of their own."""
+
+
 def kinds_that(hold: Callable[[KindTraits], bool]) -> frozenset[str]:
     """The kinds of which something holds."""
     return frozenset(kind for kind, traits in TRAITS.items() if hold(traits))

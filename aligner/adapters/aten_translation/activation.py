@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from aligner.adapters.aten_names import bare_name
-from aligner.operations.call import Call, Vocabulary
+from aligner.operations.call import Call, OfKind, Vocabulary, of_kind
 from aligner.operations.forms import gelu, simple, with_constants
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Along, Cast, Clip, HardSigmoid, Selu, Shrink, Slope
@@ -51,15 +51,17 @@ def _named(kind: str) -> Any:
             raise call.unknown("random")
         return Operation(kind, {}, (call.need(0),))
 
-    return translate
+    return OfKind(kind, translate)
 
 
+@of_kind("elu")
 def _elu(call: Call) -> Operation:
     if call.number("scale", default=1.0) != 1.0 or call.number("input_scale", default=1.0) != 1.0:
         raise call.unknown("scaled")
     return Operation("elu", Slope(alpha=call.number("alpha", default=1.0)), (call.need(0),))
 
 
+@of_kind("clip")
 def _clip(call: Call) -> Operation:
     """Limits may be numbers or tensors; an operand that follows a number is the other limit."""
     word, tensors = bare_name(call.node.op), call.given[1:]
@@ -76,18 +78,21 @@ def _clip(call: Call) -> Operation:
     return Operation("clip", Clip(min=low, max=high), (call.need(0),))
 
 
+@of_kind("prelu")
 def _prelu(call: Call) -> Operation:
     """One slope for each channel, which comes second."""
     x = call.need(0)
     return Operation("prelu", Along(axis=min(1, x.ndim - 1)), (x,), {"slope": call.need(1)})
 
 
+@of_kind("unary")
 def _round(call: Call) -> Operation:
     if call.integer("decimals", default=0):
         raise call.unknown("decimals")
     return Operation("round", {}, (call.need(0),))
 
 
+@of_kind("activation")
 def _glu(call: Call) -> Operation:
     x = call.need(0)
     return Operation("glu", Along(axis=call.axis(x.ndim, -1)), (x,))
@@ -107,6 +112,7 @@ _DTYPES = {
 }
 
 
+@of_kind("cast")
 def _cast(call: Call) -> Operation:
     """What the result was seen to be, else what the call says."""
     said = call.dtype() or str(call.attributes.get("dtype") or _DTYPES.get(bare_name(call.node.op), ""))
@@ -123,6 +129,7 @@ def _alias(call: Call) -> Operation:
     return Operation("identity", {}, (call.need(0),))
 
 
+@of_kind("activation")
 def _shrink(call: Call) -> Operation:
     number = call.number("lambd", default=0.5)
     return Operation("shrink", Shrink(lambd=number, bias=number), (call.need(0),))
@@ -137,7 +144,7 @@ WORDS: Vocabulary = {
     "elu": _elu,
     "celu": with_constants("celu", alpha=1.0),
     "selu": simple("selu", 1, _SELU),
-    "gelu": lambda call: gelu(call.need(0), tanh=call.attributes.get("approximate") in {"tanh", True}),
+    "gelu": of_kind("gelu")(lambda call: gelu(call.need(0), tanh=call.attributes.get("approximate") in {"tanh", True})),
     "silu": with_constants("silu", alpha=1.0),
     "swish": with_constants("silu", alpha=1.0),
     "hardsigmoid": simple("hardsigmoid", 1, _SIXTH),

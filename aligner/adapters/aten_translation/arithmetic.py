@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from aligner.operations.call import Call, Translation, Vocabulary
+from aligner.operations.call import Call, OfKind, Translation, Vocabulary
 from aligner.operations.forms import spelled
 from aligner.operations.operation import Operation, compute
 from aligner.operations.settings import Compare
@@ -58,7 +58,7 @@ def _named(kind: str, *, turned: bool = False) -> Translation:
         left, right = operands(call)
         return Operation(kind, {}, (right, left) if turned else (left, right))
 
-    return translate
+    return OfKind(kind, translate)
 
 
 def _sum(kind: str, *, turned: bool = False) -> Any:
@@ -71,7 +71,7 @@ def _sum(kind: str, *, turned: bool = False) -> Any:
             right = right * (int(alpha) if alpha == int(alpha) and right.dtype.kind in "iu" else alpha)
         return Operation(kind, {}, (left, right))
 
-    return translate
+    return OfKind(kind, translate)
 
 
 def _div(*, turned: bool = False) -> Any:
@@ -79,7 +79,7 @@ def _div(*, turned: bool = False) -> Any:
         kind = {"floor": "floor_divide", "trunc": "trunc_divide"}.get(call.text("rounding_mode", ""), "div")
         return _named(kind, turned=turned)(call)
 
-    return translate
+    return OfKind("div", translate)
 
 
 def _joined(inner: str) -> Any:
@@ -93,7 +93,7 @@ def _joined(inner: str) -> Any:
 
 
 def _compare(form: str) -> Any:
-    return lambda call: Operation("compare", Compare(form=form), operands(call))
+    return OfKind("compare", lambda call: Operation("compare", Compare(form=form), operands(call)))
 
 
 def _lerp(call: Call) -> Operation:

@@ -90,8 +90,7 @@ def kind_of(node: Mapping[str, Any]) -> str:
     if node["xnode_union_type"] == "XNNClamp" and node.get("output_min_max"):
         limits = (float(node["output_min_max"]["output_min"]), float(node["output_min_max"]["output_max"]))
         return {"relu": "relu", "relu6": "relu6"}.get(_FUSED.get(limits, ""), "clip")
-    word = str(node["xnode_union_type"])
-    return _KINDS.get(word) or kind_said(WORDS, word, "opaque")
+    return kind_said(WORDS, str(node["xnode_union_type"]), "opaque")
 
 
 def translate(call: Call) -> Operation:
@@ -176,7 +175,8 @@ _ONE = "Sigmoid Tanh Abs Floor Square Exp Log Sin Cos"
 WORDS: Vocabulary = {
     **dict.fromkeys(("XNNConv2d", "XNNDepthwiseConv2d"), _conv),
     "XNNConvTranspose2d": _conv_transpose,
-    **dict.fromkeys(("XNNMaxPooling2d", "XNNAvgPooling2d"), _pool),
+    "XNNMaxPooling2d": of_kind("max_pool")(_pool),
+    "XNNAvgPooling2d": of_kind("avg_pool")(_pool),
     "XNNGlobalAvgPooling2d": of_kind("reduce")(lambda call: reduced(call.need(0), "mean", (1, 2), keep=True)),
     "XNNFullyConnected": _fully_connected,
     "XNNBatchMatrixMultiply": of_kind("matmul")(matmul),
@@ -202,11 +202,3 @@ WORDS: Vocabulary = {
     **of_two({"XNNMinimum": "minimum", "XNNMaximum": "maximum"}),
     "XNNDiv": of_kind("div")(quotient),
 }
-_KINDS = {
-    "XNNMaxPooling2d": "max_pool",
-    "XNNAvgPooling2d": "avg_pool",
-    **dict.fromkeys(("XNNMinimum", "XNNMaximum"), "minmax"),
-    "XNNSquare": "pow",
-    **{f"XNN{word}": "unary" for word in "Floor Ceiling Sin Cos ReciprocalSquareRoot".split()},
-}
-"""Words whose kind is not that of their operation."""

@@ -15,9 +15,7 @@ _BY_KIND: dict[str, str] = {
     "norm": "BatchNorm GroupNorm InstanceNorm LayerNorm RMSNorm Normalize LRN MVN",
     "add": "Bias",
     "mul": "Scale",
-    "silu": "Swish",
-    "activation": "SELU CELU GLU Shrink BNLL Threshold Power",
-    "abs": "AbsVal",
+    "activation": "CELU GLU Shrink BNLL Threshold Power",
     "resize": "Interp",
     "reduce": "Reduction",
     "split": "Slice",
@@ -27,17 +25,13 @@ _BY_KIND: dict[str, str] = {
     "reshape": "Reshape Flatten Squeeze ExpandDims",
     "depth_to_space": "PixelShuffle ShuffleChannel Reorg",
     "quantize": "Quantize Requantize",
-    "identity": "Noop",
     "cumsum": "CumulativeSum",
     "recurrent": "LSTM GRU RNN",
     "attention": "MultiHeadAttention SDPA",
     "embedding": "Embed",
     "other": "GridSample RotaryEmbed Fold Unfold Diag CopyTo",
 }
-_SPELLED = (
-    "ReLU6 Clip PReLU ELU GELU Sigmoid TanH HardSigmoid HardSwish Softplus Mish Erf Exp Log Softmax Concat Tile Cast "
-    "Dequantize Dropout ArgMax"
-)
+_SPELLED = "ReLU6 PReLU GELU Exp Log Softmax Concat Tile Cast Dequantize Dropout ArgMax"
 """Words that spell their kind."""
 _KINDS = kinds_of(_BY_KIND, _SPELLED)
 WINDOWED = frozenset(f"{_BY_KIND['conv']} {_BY_KIND['conv_transpose']}".split()) - {"DeformableConv2D"}

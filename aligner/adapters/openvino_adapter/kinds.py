@@ -12,21 +12,11 @@ _BY_KIND: dict[str, str] = {
     "conv_transpose": "ConvolutionBackpropData GroupConvolutionBackpropData",
     "matmul": "MatMul Einsum",
     "norm": "MVN NormalizeL2 BatchNormInference GroupNormalization LRN GRN",
-    "sub": "Subtract",
-    "mul": "Multiply",
     "div": "Divide",
-    "pow": "Power",
-    "neg": "Negative",
-    "minmax": "Minimum Maximum",
-    "unary": "Floor Ceiling Round Sign Sin Cos Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh LogicalNot BitwiseNot "
-    "IsNaN IsInf IsFinite Inverse Bucketize SearchSorted",
-    "binary": "Mod FloorMod SquaredDifference LogicalAnd LogicalOr LogicalXor BitwiseAnd BitwiseOr BitwiseXor "
-    "BitwiseLeftShift BitwiseRightShift",
-    "clip": "Clamp",
+    "unary": "Round IsInf Inverse Bucketize SearchSorted",
     "silu": "Swish",
-    "hardsigmoid": "HardSigmoid HSigmoid",
-    "hardswish": "HSwish",
-    "activation": "Selu SoftSign",
+    "hardsigmoid": "HardSigmoid",
+    "activation": "Selu",
     "resize": "Interpolate",
     "max_pool": "MaxPool AdaptiveMaxPool",
     "avg_pool": "AvgPool AdaptiveAvgPool",
@@ -40,10 +30,7 @@ _BY_KIND: dict[str, str] = {
     "depth_to_space": "DepthToSpace SpaceToDepth ShuffleChannels BatchToSpace SpaceToBatch",
     "cast": "Convert ConvertLike",
     "quantize": "FakeQuantize FakeConvert",
-    "shape": "ShapeOf",
     "constant": "Constant Range Eye",
-    "compare": "Equal NotEqual Less LessEqual Greater GreaterEqual",
-    "where": "Select",
     "sort": "Unique",
     "nms": "NonMaxSuppression MulticlassNms MatrixNms NMSRotated DetectionOutput",
     "random": "RandomUniform Multinomial",
@@ -54,10 +41,7 @@ _BY_KIND: dict[str, str] = {
     "control_flow": "If",
     "loop": "Loop TensorIterator",
 }
-_SPELLED = (
-    "Add Sqrt Exp Log Abs Erf Relu PRelu Elu Gelu Sigmoid Tanh SoftPlus Mish Softmax LogSoftmax Concat Pad Transpose "
-    "Tile TopK CumSum"
-)
+_SPELLED = "PRelu Gelu Softmax LogSoftmax Concat Pad Transpose Tile TopK CumSum"
 """Words that spell their kind."""
 _KINDS = kinds_of(_BY_KIND, _SPELLED)
 

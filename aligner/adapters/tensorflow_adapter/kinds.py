@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
+from aligner.adapters.tensorflow_adapter.translation import VOCABULARY
 from aligner.adapters.tensorflow_adapter.translation.lite_words import LITE_WORDS
 from aligner.adapters.tflite_adapter.kinds import kind_of as lite_kind
+from aligner.operations.call import kind_said
+from aligner.operations.kinds import kinds_of
 
-_OWN = {
-    "Selu": "activation",
-    "Softsign": "activation",
-    "LRN": "norm",
-    "StatelessIf": "control_flow",
-    "StatelessWhile": "loop",
-    "StatefulPartitionedCall": "control_flow",
-    "PartitionedCall": "control_flow",
-    "ZerosLike": "constant",
-    "OnesLike": "constant",
-    "Fill": "constant",
-    "Range": "constant",
-    "Size": "shape",
-    "ResourceGather": "gather",
-    "GatherV2": "gather",
-    "Unpack": "split",
-    "SplitV": "split",
-    "LogicalNot": "unary",
-    "StatelessRandomUniformV2": "random",
-    "StatelessRandomNormalV2": "random",
-    "RandomUniform": "random",
-    "RandomStandardNormal": "random",
+_BY_KIND = {
+    "control_flow": "StatelessIf StatefulPartitionedCall PartitionedCall",
+    "loop": "StatelessWhile",
+    "constant": "ZerosLike OnesLike Fill Range",
+    "shape": "Size",
+    "gather": "ResourceGather",
+    "random": "StatelessRandomUniformV2 StatelessRandomNormalV2",
 }
+_OWN = kinds_of(_BY_KIND, "")
 
 
 def kind_of(op: str) -> str:
@@ -36,4 +25,4 @@ def kind_of(op: str) -> str:
         return _OWN[op]
     word = LITE_WORDS.get(op)
     found = lite_kind(word) if word else lite_kind(op, custom=True)
-    return "other" if found == "opaque" else found
+    return kind_said(VOCABULARY, op, "other") if found == "opaque" else found

@@ -12,20 +12,17 @@ _BY_KIND: dict[str, str] = {
     "conv_transpose": "TRANSPOSE_CONV CONV_3D_TRANSPOSE CONVOLUTION_2D_TRANSPOSE_BIAS CONV_2D_BACKPROP_INPUT",
     "matmul": "FULLY_CONNECTED BATCH_MATMUL BATCH_MAT_MUL BATCH_MAT_MUL_V2 MAT_MUL DOT_GENERAL EINSUM",
     "norm": "L2_NORMALIZATION LOCAL_RESPONSE_NORMALIZATION FUSED_BATCH_NORM FUSED_BATCH_NORM_V3",
-    "add": "ADD ADD_N ADD_V2 BIAS_ADD",
-    "sub": "SUB SUBTRACT",
-    "mul": "MUL MULTIPLY",
+    "add": "ADD_V2 BIAS_ADD",
+    "sub": "SUBTRACT",
+    "mul": "MULTIPLY",
     "div": "DIV DIVIDE REAL_DIV",
-    "pow": "POW POWER SQUARE",
-    "exp": "EXP EXPONENTIAL",
-    "abs": "ABS COMPLEX_ABS",
-    "neg": "NEG NEGATE",
-    "minmax": "MINIMUM MAXIMUM",
-    "unary": "RSQRT FLOOR CEIL ROUND SIN COS COSINE SIGN RECIPROCAL CBRT REAL IMAG LOGICAL_NOT RFFT2D BUCKETIZE",
-    "binary": "FLOOR_DIV FLOOR_MOD SQUARED_DIFFERENCE ATAN2 REMAINDER BITWISE_XOR RIGHT_SHIFT SHIFT_LEFT "
-    "LOGICAL_AND LOGICAL_OR AND OR",
-    "clip": "RELU_N1_TO_1 RELU_0_TO_1 CLAMP CLIP_BY_VALUE",
-    "sigmoid": "LOGISTIC SIGMOID",
+    "pow": "POWER",
+    "exp": "EXPONENTIAL",
+    "neg": "NEGATE",
+    "unary": "COSINE RECIPROCAL CBRT RFFT2D BUCKETIZE",
+    "binary": "REMAINDER SHIFT_LEFT AND OR",
+    "clip": "CLAMP CLIP_BY_VALUE",
+    "sigmoid": "SIGMOID",
     "activation": "SELU",
     "resize": "RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR RESIZE_BICUBIC",
     "max_pool": "MAX_POOL_2D MAX_POOL MAX_POOL_3D MAX_POOLING_WITH_ARGMAX_2D",
@@ -46,24 +43,21 @@ _BY_KIND: dict[str, str] = {
     "quantize": "QUANTIZE FAKE_QUANT",
     "dequantize": "DEQUANTIZE DENSIFY",
     "constant": "CONST IOTA",
-    "shape": "SHAPE RANK BROADCAST_ARGS",
-    "compare": "EQUAL NOT_EQUAL LESS LESS_EQUAL GREATER GREATER_EQUAL COMPARE",
+    "shape": "RANK BROADCAST_ARGS",
+    "compare": "COMPARE",
     "where": "SELECT SELECT_V2 WHERE",
     "argmax": "ARG_MAX ARG_MIN",
     "topk": "TOPK_V2 TOP_K_V2",
     "sort": "SORT UNIQUE",
     "nms": "NON_MAX_SUPPRESSION_V4 NON_MAX_SUPPRESSION_V5 TFLITE_DETECTION_POSTPROCESS",
     "random": "RANDOM_UNIFORM RANDOM_STANDARD_NORMAL MULTINOMIAL RNG_BIT_GENERATOR",
-    "recurrent": "LSTM RNN SVDF UNIDIRECTIONAL_SEQUENCE_LSTM BIDIRECTIONAL_SEQUENCE_LSTM "
-    "UNIDIRECTIONAL_SEQUENCE_RNN BIDIRECTIONAL_SEQUENCE_RNN",
+    "recurrent": "LSTM RNN SVDF UNIDIRECTIONAL_SEQUENCE_LSTM BIDIRECTIONAL_SEQUENCE_LSTM UNIDIRECTIONAL_SEQUENCE_RNN "
+    "BIDIRECTIONAL_SEQUENCE_RNN",
     "control_flow": "IF CALL CALL_ONCE CASE",
     "loop": "WHILE",
     "opaque": "COMPOSITE DELEGATE CUSTOM_CALL",
 }
-_SPELLED = (
-    "SQRT LOG ERF RELU RELU6 LEAKY_RELU PRELU ELU GELU TANH HARD_SWISH SOFTPLUS SOFTMAX LOG_SOFTMAX TRANSPOSE TILE "
-    "IDENTITY CUMSUM"
-)
+_SPELLED = "ERF PRELU GELU SOFTPLUS SOFTMAX LOG_SOFTMAX TRANSPOSE TILE IDENTITY CUMSUM"
 """Words that spell their kind."""
 _KINDS = kinds_of(_BY_KIND, _SPELLED)
 _WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[0-9])(?=[A-Z][a-z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -71,13 +65,11 @@ _WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[0-9])(?=[A-Z][a-z])|(?<=[
 
 def kind_of(op: str, *, custom: bool = False) -> str:
     """The neutral kind of an operator; custom operators and TensorFlow's own are known by their CamelCase names."""
-    words = [op.removeprefix("STABLEHLO_")]
+    from aligner.adapters.tflite_adapter.translation import WORDS
+
+    words = [op.removeprefix("STABLEHLO_"), op]
     if custom:
         plain = op.removeprefix("Flex")
         words = [_WORD_START.sub("_", plain).upper(), plain.upper()]
-    known = next((_KINDS[word] for word in words if word in _KINDS), None)
-    if known is not None or custom:
-        return known or "opaque"
-    from aligner.adapters.tflite_adapter.translation import WORDS
-
-    return kind_said(WORDS, op, "other")
+    known = (_KINDS.get(word) or kind_said(WORDS, word, "") for word in words)
+    return next(filter(None, known), "opaque" if custom else "other")

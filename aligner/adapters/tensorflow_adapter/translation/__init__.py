@@ -33,7 +33,7 @@ def _as_lite(word: str) -> Translation:
     return lambda call: LITE[word](replace(call, node=replace(call.node, op=word)))
 
 
-_WORDS: Vocabulary = {
+VOCABULARY: Vocabulary = {
     **{own: _as_lite(word) for own, word in LITE_WORDS.items()},
     **of_one(_FUNCTIONS),
     **of_two(_OF_TWO),
@@ -43,4 +43,4 @@ _WORDS: Vocabulary = {
 
 def translate(call: Call) -> Operation:
     """The operation of a node; raises Unsupported for what is not known here."""
-    return translated(_WORDS, call)
+    return translated(VOCABULARY, call)
