@@ -9,9 +9,11 @@ from graph_factory import GraphBuilder, conv_net, shuffled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aligner.alignment.engine import align
+from aligner.alignment.engine import _matched, align
 from aligner.alignment.layout import axes_between, to_first, to_last
 from aligner.alignment.mapping import read_mapping, resolve
+from aligner.alignment.matching import Matching
+from aligner.alignment.second_look import SecondLook
 from aligner.alignment.sequence import heaviest_common_subsequence
 from aligner.alignment.skeleton import read
 from aligner.errors import MappingError
@@ -302,6 +304,45 @@ def test_an_inside_that_the_other_side_spells_otherwise_is_not_virtual():
     one, other = graph("r", "exp", "tanh", "erf"), graph("c", "sqrt", "abs")
     found = align(one[0], other[0], inputs=[(one[1], other[1])], mapping=[(one[2], other[2])])
     assert found.answered == (Answered(3, 1, 0), Answered(2, 1, 0))
+
+
+def test_an_inside_of_two_regions_is_virtual_where_the_other_side_of_one_is_one_node():
+    """A factor that one reader takes in leaves the tensor before it inside of that reader's region as well."""
+
+    def graph(prefix, *steps):
+        builder = GraphBuilder(prefix)
+        values = [builder.input("x", (2, 3))]
+        for kind, place in steps:
+            values.append(builder.node(kind, (values[place],), (2, 3)))
+        return builder.graph(*values[-2:]), values
+
+    one, left = graph("r", ("gelu", 0), ("sqrt", 1), ("cos", 1), ("sin", 3))
+    other, right = graph("c", ("erf", 0), ("abs", 1), ("exp", 1), ("tan", 2))
+    mapping = [(left[1], right[2]), (left[4], right[3]), (left[2], right[4])]
+    found = align(one, other, inputs=[(left[0], right[0])], mapping=mapping)
+    assert found.answered[1] == Answered(4, 3, 1)
+
+
+def test_the_same_numbers_outweigh_two_like_sums_across_them():
+    """One side has the first of two sums inside the layer before, the other spells an activation that ends in one."""
+
+    def graph(prefix, kinds, sums):
+        builder = GraphBuilder(prefix)
+        x = builder.input("x", (2, 30))
+        first, second = (builder.node(kind, (x,), (2, 30)) for kind in kinds)
+        total = builder.node("add", (first, second), (2, 30))
+        values = [total, builder.node("add", (total, second), (2, 30))]
+        sketches = {
+            value: Sketch((2, 30), "float32", mean, 2.0, -3.0, 4.0) for value, mean in zip(values, sums, strict=True)
+        }
+        return builder.graph(), x, values, sketches
+
+    one, x, left, first = graph("r", ("exp", "sqrt"), (0.1, 0.2))
+    other, y, right, second = graph("c", ("erf", "tan"), (0.2, 0.3))
+    matching = Matching(read(one, first), read(other, second), SecondLook())
+    _matched(matching, [(x, y)], [], "structure")
+    makers = one.index.producers[left[1]], other.index.producers[right[0]]
+    assert matching.node_partner[makers[0].index] is makers[1]
 
 
 def test_counters_that_fall_into_step_for_a_stretch_are_no_names():

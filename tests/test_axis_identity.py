@@ -106,3 +106,42 @@ def test_factors_in_each_others_place_that_both_differ_answer_what_they_are_near
     result = _compare(tmp_path, _square(_plain), _square(crossed))
     answered = {pair.reference.op: pair.candidate.op for pair in result.pairs if pair.rule != "layout"}
     assert answered["Softmax"] == "Div"
+
+
+def _enlarged(shuffle):
+    """A convolution, a tanh, blocks of channels that become places, and a sum with what was read."""
+
+    def build(builder, weight):
+        picture = builder.op("Reshape", "x", builder.keep(np.array([1, 1, 5, 5])))
+        kernel = np.stack([weight[:2, k : k + 2] for k in range(4)]).reshape(4, 1, 2, 2)
+        small = builder.op("Tanh", builder.op("Conv", picture, builder.keep(kernel), strides=[2, 2]))
+        return builder.op("Relu", shuffle(builder, small))
+
+    return build
+
+
+def _written_out(order):
+    def shuffle(builder, small):
+        split = builder.op("Reshape", small, builder.keep(np.array([1, 1, 2, 2, 2, 2])))
+        return builder.op("Reshape", builder.transpose(split, *order), builder.keep(np.array([1, 1, 4, 4])))
+
+    return shuffle
+
+
+def _as_one(builder, small):
+    return builder.op("DepthToSpace", small, blocksize=2, mode="CRD")
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_blocks_moved_by_one_node_are_the_same_written_out(tmp_path, turned):
+    sides = [_square(_enlarged(_as_one)), _square(_enlarged(_written_out((0, 1, 4, 2, 5, 3))))]
+    result = _compare(tmp_path, *sides[:: -1 if turned else 1])
+    assert result.verdict == "aligned"
+    pairs = {(pair.reference.op, pair.candidate.op) for pair in result.pairs}
+    assert {("Tanh", "Tanh"), ("Reshape", "DepthToSpace") if turned else ("DepthToSpace", "Reshape")} <= pairs
+
+
+def test_blocks_written_out_in_another_order_are_told_at_the_move(tmp_path):
+    result = _compare(tmp_path, _square(_enlarged(_as_one)), _square(_enlarged(_written_out((0, 1, 5, 2, 4, 3)))))
+    assert result.verdict == "diverged"
+    assert result.first_divergence.candidate.op in {"Transpose", "Reshape"}

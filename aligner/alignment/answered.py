@@ -37,7 +37,8 @@ def _counted(
     """The first side's tensors; those of a region's inside are virtual where the other side has but one node there.
 
     There is nothing on the other side then that they could be paired with: what lowering that node gives are steps
-    without a value in any run, which are replayed where the region errs.
+    without a value in any run, which are replayed where the region errs. One such region is enough, whatever other
+    regions a tensor is inside of: what is wrong with it shows there.
     """
     own, other = sides
     roots = {own.root(value) for value in paired}
@@ -53,7 +54,7 @@ def _counted(
         for index in ours.nodes:
             within.setdefault(index, []).append(theirs)
     inside = [within.get(index, []) for index, value in computed if own.root(value) not in roots]
-    virtual = sum(max((_nodes(other, region) for region in around), default=0) == 1 for around in inside)
+    virtual = sum(any(_nodes(other, region) == 1 for region in around) for around in inside)
     return Answered(len(computed), len(computed) - len(inside), virtual)
 
 

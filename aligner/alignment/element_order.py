@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from aligner.alignment.skeleton import Skeleton
+from aligner.operations.blocks import written_out
+from aligner.operations.settings import Blocks
+from aligner.parameters.canonical import canonical
 from aligner.records.graph import Node
 
 Step = tuple[int, int]
@@ -171,12 +174,38 @@ def moved_order(skeleton: Skeleton, node: Node, order: Order) -> Order | None:
     if node.kind == "transpose":
         axes = node.permutation(len(order))
         return None if axes is None else permuted(order, axes)
+    if node.kind == "depth_to_space":
+        steps = _blocks(skeleton, node)
+        return None if steps is None else _rearranged(order, *steps)
     return None if shape is None else regrouped(order, shape)
+
+
+def _blocks(skeleton: Skeleton, node: Node) -> tuple[tuple[int, ...], ...] | None:
+    """What blocks moved into channels, or back, are written out: sizes, axes, sizes."""
+    operation = canonical(skeleton.graph, node, skeleton.shape)
+    settings = operation.settings if operation is not None else None
+    shape = skeleton.shape(node.inputs[0])
+    return written_out(settings, shape) if isinstance(settings, Blocks) and shape is not None else None
+
+
+def _rearranged(order: Order, split: Sequence[int], axes: Sequence[int], joined: Sequence[int]) -> Order | None:
+    apart = regrouped(order, split)
+    return None if apart is None else regrouped(permuted(apart, axes), joined)
 
 
 def _before(skeleton: Skeleton, node: Node, source: str, order: Order) -> Order | None:
     shape = skeleton.shape(source)
     if node.kind == "transpose":
         axes = node.permutation(len(order))
-        return None if axes is None else permuted(order, [axes.index(place) for place in range(len(axes))])
+        return None if axes is None else permuted(order, _inverse(axes))
+    if node.kind == "depth_to_space":
+        steps = _blocks(skeleton, node)
+        if steps is None or shape is None:
+            return None
+        split, axes, _ = steps
+        return _rearranged(order, [split[axis] for axis in axes], _inverse(axes), shape)
     return None if shape is None else regrouped(order, shape)
+
+
+def _inverse(axes: Sequence[int]) -> list[int]:
+    return [axes.index(place) for place in range(len(axes))]

@@ -18,7 +18,7 @@ from aligner.alignment.sequence import between_anchors, heaviest_common_subseque
 from aligner.alignment.skeleton import Skeleton, read
 from aligner.alignment.sketch_index import SketchShelf
 from aligner.alignment.windows import before_padding, windows_beyond_padding
-from aligner.operations.kinds import same_family
+from aligner.operations.kinds import REARRANGED, same_family
 from aligner.parameters.fingerprint import EXACT
 from aligner.records.alignment import Alignment, Sketch
 from aligner.records.graph import Graph, Node
@@ -34,6 +34,9 @@ _LIKE_NEIGHBOURS = 0.2
 """What operands, and what readers, of the same kinds add to the likeness of two nodes: they decide between equals."""
 _FEW_BITS = 1 / 16
 """How far apart sketches of one tensor are in eight bits: 16 steps of 255, noise from further up among them."""
+_SAME_NUMBERS = 5.0
+"""What the same numbers add to it: two nodes that have them outweigh the two pairs of like ones, 4.4 each, that stand
+across them (sums in a row, of which one side has the first inside the node before it)."""
 _UNLIKELY = 0.25
 """What is left of the likeness of two nodes that give another size, or take another number: at most 1.1 of 4.4, so that
 any other two of their kind come first."""
@@ -59,14 +62,20 @@ def align(
 
     def matched(computing: Revived) -> Matching:
         skeletons = (
-            read(reference, reference_sketches or {}, computing[0]),
-            read(candidate, candidate_sketches or {}, computing[1]),
+            read(reference, reference_sketches or {}, computing[0], _lacking(candidate)),
+            read(candidate, candidate_sketches or {}, computing[1], _lacking(reference)),
         )
         return _matched(Matching(*skeletons, second or SecondLook()), inputs, mapping, method)
 
     matching = matched((frozenset(), frozenset()))
     neutral = revived(matching)
     return assemble(matched(neutral) if any(neutral) else matching)
+
+
+def _lacking(graph: Graph) -> frozenset[str]:
+    """Kinds that rearrange elements which a graph writes as reshapes and transpositions, having no node of them."""
+    kinds = {node.kind for node in graph.nodes}
+    return REARRANGED - kinds if "transpose" in kinds else frozenset()
 
 
 def _matched(
@@ -254,7 +263,7 @@ def _add_sketches(matching: Matching, left: list[Node], right: list[Node], score
         if sketch is not None and node.index not in matching.node_partner:
             for j in shelf.like(sketch):
                 if score[i, j] > 0:
-                    score[i, j] += 3
+                    score[i, j] += _SAME_NUMBERS
 
 
 def _add_nearest(matching: Matching, left: list[Node], right: list[Node], score: NDArray[np.float32]) -> None:

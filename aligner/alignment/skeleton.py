@@ -10,7 +10,17 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 
-from aligner.operations.kinds import AFFINE, IMPURE, LAYOUT, LOOKED_UP, PICKED, RESIZES, SOURCES, neutral_element
+from aligner.operations.kinds import (
+    AFFINE,
+    IMPURE,
+    LAYOUT,
+    LOOKED_UP,
+    PICKED,
+    REARRANGED,
+    RESIZES,
+    SOURCES,
+    neutral_element,
+)
 from aligner.operations.operation import Operation
 from aligner.records.alignment import Sketch
 from aligner.records.graph import Graph, Node
@@ -42,6 +52,8 @@ class Skeleton:
     by_index: dict[int, Node] = field(default_factory=dict)
     computing: frozenset[int] = frozenset()
     """Nodes that count as computing although nothing changes in this run."""
+    rearranged: frozenset[str] = frozenset()
+    """Kinds that put elements elsewhere and are seen through: the other side writes them as reshapes and turns."""
     norms: dict[int, Operation | None] = field(default_factory=dict)
     """Node index → what a normalisation computes, of those that were asked for."""
     _moved: dict[int, str | None] = field(default_factory=dict)
@@ -88,7 +100,7 @@ class Skeleton:
         return self._moved[node.index]
 
     def _find_moved(self, node: Node) -> str | None:
-        if not node.outputs or node.kind not in _MAY_MOVE or node.index in self.computing:
+        if not node.outputs or node.kind not in _MAY_MOVE | self.rearranged or node.index in self.computing:
             return None
         data = self.data_inputs(node)
         if node.kind == "where":
@@ -120,7 +132,7 @@ class Skeleton:
         if node.kind == "cast" and self._rounds(data, node.outputs[0]):
             return False
         if before is None or after is None:
-            return True
+            return node.kind not in REARRANGED or self.size(data) == self.size(node.outputs[0])
         return before.size == after.size and not (node.kind == "quantize" and _clips(before, after))
 
     def _neutral(self, node: Node) -> bool:
@@ -231,10 +243,15 @@ def _clips(before: Sketch, after: Sketch) -> bool:
     return before.min < after.min - step or before.max > after.max + step
 
 
-def read(graph: Graph, sketches: Mapping[str, Sketch], computing: frozenset[int] = frozenset()) -> Skeleton:
+def read(
+    graph: Graph,
+    sketches: Mapping[str, Sketch],
+    computing: frozenset[int] = frozenset(),
+    rearranged: frozenset[str] = frozenset(),
+) -> Skeleton:
     """Prepare a graph for alignment; ``sketches`` may be empty when nothing has run.
 
-    ``computing`` are nodes that must not be seen through, whatever they do in this run.
+    ``computing`` are nodes that must not be seen through, whatever they do in this run; ``rearranged`` kinds that are.
     """
     skeleton = Skeleton(
         graph=graph,
@@ -244,6 +261,7 @@ def read(graph: Graph, sketches: Mapping[str, Sketch], computing: frozenset[int]
         order=_dataflow_order(graph),
         by_index={node.index: node for node in graph.nodes},
         computing=computing,
+        rearranged=rearranged,
     )
     nodes = [
         node

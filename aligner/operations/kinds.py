@@ -254,6 +254,8 @@ COPIES = RECODED | RENAMED
 """One data input, and an output of its shape and elements, up to what their dtype can hold."""
 LAYOUT = VIEWS | RECODED
 """One data input, and an output that holds the same elements: the tensor before and after are one thing, moved."""
+REARRANGED = kinds_that(lambda row: row.output == "shuffled" and row.layout == "spatial")
+"""The same elements elsewhere: written out, reshapes around a transposition."""
 PICKED = kinds_that(lambda row: row.output == "picked")
 LOOKED_UP = kinds_that(lambda row: row.output == "looked_up")
 MOVES_DATA = kinds_that(lambda row: row.output in {"same", "recoded", "moved", "shuffled", "picked", "looked_up"}) | (

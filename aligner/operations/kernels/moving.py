@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from aligner.operations.blocks import written_out
 from aligner.operations.kernels.convolution import padded
-from aligner.operations.operation import Operation, channels_back, channels_first, computes_by, wide
+from aligner.operations.operation import Operation, computes_by, wide
 from aligner.operations.settings import (
     Along,
     BatchBlocks,
@@ -113,17 +114,9 @@ def split(operation: Operation, settings: Split) -> tuple[Array, ...]:
 @computes_by(Blocks, "depth_to_space")
 def depth_to_space(operation: Operation, settings: Blocks) -> Array:
     """Rank 4; CRD reads a channel's number as (channel, row, column) of the block, DCR as (row, column, channel)."""
-    x, b = channels_first(operation.data[0], settings.channels), settings.block
-    n, c, h, w = x.shape
-    if settings.inverse:
-        parts = x.reshape(n, c, h // b, b, w // b, b)
-        order = (0, 1, 3, 5, 2, 4) if settings.order == "CRD" else (0, 3, 5, 1, 2, 4)
-        return channels_back(parts.transpose(order).reshape(n, c * b * b, h // b, w // b), settings.channels)
-    if settings.order == "CRD":
-        parts = x.reshape(n, c // (b * b), b, b, h, w).transpose(0, 1, 4, 2, 5, 3)
-    else:
-        parts = x.reshape(n, b, b, c // (b * b), h, w).transpose(0, 3, 4, 1, 5, 2)
-    return channels_back(parts.reshape(n, c // (b * b), h * b, w * b), settings.channels)
+    split, axes, merged = written_out(settings, operation.data[0].shape)
+    result: Array = operation.data[0].reshape(split).transpose(axes).reshape(merged)
+    return result
 
 
 @computes_by(BatchBlocks, "space_to_batch")

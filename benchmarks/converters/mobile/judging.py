@@ -6,15 +6,21 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aligner.operations.kinds import MOVES_DATA
 from benchmarks.converters.blind.exporting import quiet
-from benchmarks.converters.captured import captured
+from benchmarks.converters.captured import recorded
 from benchmarks.converters.mobile.pairs import KEPT, Pair, alike, read
-from benchmarks.faults.tflite_model import MOVING, PASSING
+from benchmarks.faults.tflite_model import MOVING, PASSING, TfliteModel
 
+if TYPE_CHECKING:
+    from aligner.records.graph import Node
+
+_CUT = frozenset({"PAD", "PADV2", "STRIDED_SLICE", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH"})
+"""Operations that compute nothing either, and are told where they stand."""
 APART = 1e-3
 """Two tensors hold the same numbers, in whatever order, up to this share of the peak (RMSE); of int8 ones a tenth."""
 APART_IN_EIGHT_BITS = 0.1
@@ -39,7 +45,8 @@ class Judged:
     wrong_pairs: list[str] = field(default_factory=list)
     pairable: int = 0
     answered: int = 0
-    """Of the candidate's tensors that compute and whose numbers some tensor of the reference holds: those paired."""
+    """Of the candidate's tensors that compute and whose numbers some tensor of the reference holds: those paired,
+    tensors with the same numbers counted as one."""
     coverage: float | None = None
     unpaired: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -98,18 +105,36 @@ def _clean(pair: Pair, report: Mapping[str, Any], made: Judged) -> None:
 
 
 def _answered(pair: Pair, report: Mapping[str, Any], made: Judged) -> None:
-    values, _ = _captured(pair)
+    """Count tensors with the same numbers as one, as often as either side computes it.
+
+    A function that is spelled out may hold its operand a second time (|x| · sign x), which nothing is there to answer.
+    """
+    values, nodes = _captured(pair)
     model = read(pair)
     paired = {each["candidate"]["name"] for each in report["pairs"]}
+    for alike_ones in _alike(model):
+        held = model.tensors[alike_ones[0]]
+        same = [name for name, value in values.items() if alike(value, held, KEPT)]
+        computed = [name for name in same if name in nodes and nodes[name].kind not in MOVES_DATA]
+        wanted = min(len(alike_ones), max(1, len(computed))) if same else 0
+        names = [model.name(index) for index in alike_ones]
+        found = min(wanted, sum(name in paired for name in names))
+        made.pairable += wanted
+        made.answered += found
+        made.unpaired += [name for name in names if name not in paired][: wanted - found]
+
+
+def _alike(model: TfliteModel) -> list[list[int]]:
+    """The model's tensors that are computed, those with the same numbers together."""
+    found: list[list[int]] = []
     for each in model.operators:
         for index in map(int, each.outputs):
-            if not model.floating(index) or model.word(each) in MOVING | PASSING | {"PAD", "PADV2", "STRIDED_SLICE"}:
+            if model.word(each) in MOVING | PASSING | _CUT or not model.floating(index):
                 continue
-            if any(alike(value, model.tensors[index], KEPT) for value in values.values()):
-                made.pairable += 1
-                made.answered += model.name(index) in paired
-                if model.name(index) not in paired:
-                    made.unpaired.append(f"{model.word(each)} {model.name(index)}")
+            known = (one for one in found if alike(model.tensors[one[0]], model.tensors[index], KEPT))
+            one = next(known, None)
+            found.append([index]) if one is None else one.append(index)
+    return found
 
 
 def _exact(pair: Pair, first: Mapping[str, Any]) -> bool:
@@ -117,20 +142,21 @@ def _exact(pair: Pair, first: Mapping[str, Any]) -> bool:
     inner = first.get("within") or {}
     if {first["candidate"]["node"], first["candidate"]["name"], inner.get("node")} & pair.guilty:
         return True
-    values, makers = _captured(pair)
+    values, nodes = _captured(pair)
     limit = APART if pair.precise else APART_IN_EIGHT_BITS
     steps = (_holding(values, step, limit) for step in pair.wrong)
     answers = next((found for found in steps if found), set())
     named = inner.get("reference_node") if inner else None
-    return first["reference"]["name"] in answers or (named is not None and named in {makers.get(n) for n in answers})
+    makers = {nodes[name].name for name in answers if name in nodes}
+    return first["reference"]["name"] in answers or (named is not None and named in makers)
 
 
 def _holding(values: Mapping[str, np.ndarray], step: Sequence[np.ndarray], limit: float) -> set[str]:
     return {name for name, value in values.items() if any(alike(value, one, limit) for one in step)}
 
 
-def _captured(pair: Pair) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def _captured(pair: Pair) -> tuple[dict[str, np.ndarray], dict[str, Node]]:
     """Every tensor of the reference, and the node that makes it, by its name."""
     reference = str(pair.reference) if isinstance(pair.reference, Path) else pair.reference
     with quiet():
-        return captured(reference, [pair.inputs])
+        return recorded(reference, [pair.inputs])
