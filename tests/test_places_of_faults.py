@@ -84,6 +84,28 @@ def test_a_sum_lost_in_a_step_of_an_unrolled_recurrence_is_told_by_the_other_ste
     assert within == {"node": guilty, "primitive": "missing"}
 
 
+@pytest.mark.parametrize("lost", ["bias", "kernel"])
+def test_a_layer_with_a_sixth_of_the_hard_sigmoid_behind_it_in_its_kernel_is_told_itself(lost):
+    """Its tensor is none of the reference's, nor of one node's inside."""
+    rng = np.random.default_rng(7)
+    kernel = rng.standard_normal((SIZE, SIZE)).astype(np.float32)
+    bias = rng.standard_normal(SIZE).astype(np.float32)
+    plain = [make.node("MatMul", ["r", "k"], ["m"]), make.node("Add", ["m", "b"], ["s"])]
+    plain += [make.node("HardSigmoid", ["s"], ["h"], alpha=1 / 6, beta=0.5)]
+    moved = [make.node("Gemm", ["r", "k", "b"], ["s"], "layer"), make.node("Clip", ["s", "none", "one"], ["h"], "cut")]
+    ends = make.node("Relu", ["x"], ["r"]), make.node("Tanh", ["h"], ["y"])
+    wrong, offset = kernel / 6, bias / 6 + np.float32(0.5)
+    if lost == "bias":
+        offset = np.zeros_like(bias)
+    else:
+        wrong = wrong.T.copy()
+    reference = net([ends[0], *plain, ends[1]], k=kernel, b=bias)
+    candidate = net([ends[0], *moved, ends[1]], k=wrong, b=offset, none=np.float32(0))
+    name, node, within = told(reference, candidate, rows())
+    assert (name, node) == ("h", "cut")
+    assert within == {"node": "layer", "primitive": "offset.scaled"}
+
+
 def test_a_factor_that_has_become_one_is_not_lost_before_another_product():
     gate = [
         make.node("MatMul", ["x", "w"], ["m"]),

@@ -15,7 +15,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from aligner.adapters.registry import translator
 from aligner.api.first_nonfinite import first_nonfinite
 from aligner.api.joined_parts import by_parts, judged
 from aligner.api.lost_node import lost_node
@@ -23,18 +22,15 @@ from aligner.api.lost_operand import lost_operand
 from aligner.api.open_suspects import open_suspects
 from aligner.api.sister_region import parted, parted_step
 from aligner.api.turned_operand import turned
-from aligner.execution.injection import numpy_dtype
+from aligner.api.virtual_tensors import inside_of_one, inside_of_several, laid_as
 from aligner.execution.look import differences, shown
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide, Sides
-from aligner.judgement.suspects import comes_right, limit, suspects
-from aligner.operations.call import call_of
+from aligner.judgement.suspects import comes_right, suspects
 from aligner.operations.kinds import LAYOUT, VIEWS
-from aligner.operations.lowering import Primitive, lower
-from aligner.operations.operation import Unsupported
+from aligner.operations.lowering import Primitive
 from aligner.records.alignment import Region
 from aligner.records.array import Array
-from aligner.records.axis_order import fits, to_candidate
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 
@@ -46,6 +42,8 @@ _IN_A_ROW = 3
 """Nodes that are stepped over together: scale, round, scale back; quantize, dequantize; cast there and back."""
 _HALVES = 2
 """Pairs from the first half of another way to compute the same to its end: a rectifier may stand between layers."""
+_NEAREST = _TRIALS // _CULPRITS
+"""Further runs for each of them with all that several nodes of the reference hold inside."""
 _ROUNDED = 4 * float(np.finfo(np.float32).eps)
 """Of a tensor's peak: what a few roundings of single precision do to one number."""
 _FEW = 2
@@ -81,6 +79,7 @@ def _searched(
     ends = [item, *suspects(graphs, halves[1:]).values()]  # what is right as it is makes up for nothing
     free = forms if len(ends) > 1 else ()
     found = _tried(graphs, passes, ends, _inside(sides, passes, item, free), trials[0], free)
+    found = found or _tried(graphs, passes, [item], _nearest(sides, passes, item), iter(range(_NEAREST)))
     if found is None or _several_make(graphs[1], item, found[0]):
         found = _extra(sides, passes, item, trials[1], known) or found
     found = found or lost_node(sides, passes, item, trials[1], known)
@@ -211,21 +210,48 @@ def _inside(sides: Sides, passes: Passes, item: Measured, forms: Collection[str]
 
     What holds the numbers of a virtual tensor is right: nothing is put in its place.
     """
-    graphs, profile = (sides[0].graph, sides[1].graph), sides[1].profile
-    region = item.pair.candidate_region
-    steps = _virtual(sides, item) if len(region.nodes) > 1 else ()
-    names = [name for index in (region.nodes if steps else ()) for name in graphs[1].nodes[index].outputs if name]
+    steps = inside_of_one(sides, item) if len(item.pair.candidate_region.nodes) > 1 else ()
+    for node, value, held, fitting in _fitting(sides, passes, item, steps, forms):
+        if not any(_equal(array, held) for _, array in fitting):
+            yield from ((value, array, (node.name, name, None)) for name, array in fitting)
+
+
+def _nearest(sides: Sides, passes: Passes, item: Measured) -> Iterator[Place]:
+    """In the place of each of the candidate's tensors all that a few nodes of the reference hold inside, the nearest
+    first, factors in them moved on or back: a layer with a sixth of the hard sigmoid behind it in its kernel.
+    """
+    steps = inside_of_several(sides, item) if len(item.pair.candidate_region.nodes) > 1 else ()
+    for node, value, held, fitting in _fitting(sides, passes, item, steps):
+        if held is None or any(_equal(array, held) for _, array in fitting):
+            continue
+        apart = [_apart(array, held) for _, array in fitting]
+        for place in np.argsort(apart, kind="stable"):
+            yield value, fitting[place][1], (node.name, fitting[place][0], None)
+
+
+def _apart(expected: Array, found: Array) -> float:
+    """How far a tensor is off, its mean left aside, relative to zeros."""
+    both = [np.asarray(array, np.float64) - np.mean(array, dtype=np.float64) for array in (expected, found)]
+    return float(np.linalg.norm(both[1] - both[0])) / max(float(np.linalg.norm(both[0])), 1e-300)
+
+
+def _fitting(
+    sides: Sides, passes: Passes, item: Measured, steps: Sequence[Primitive], forms: Collection[str] = ()
+) -> Iterator[tuple[Node, str, Array | None, list[tuple[str, Array]]]]:
+    """Each tensor inside the candidate's region, what it holds, and the virtual tensors as it would hold them."""
+    graph, profile, region = sides[1].graph, sides[1].profile, item.pair.candidate_region
+    if not steps or profile is None:
+        return
+    names = [name for index in region.nodes for name in graph.nodes[index].outputs if name]
     held = shown(sides[1], passes, names, forms) if sum(_bytes(sides[1], name) for name in names) <= _LARGE else {}
-    for index in region.nodes if steps and profile is not None else ():
-        node = graphs[1].nodes[index]
+    for index in region.nodes:
+        node = graph.nodes[index]
         for value in node.outputs:
-            seen = profile.sketches.get(value) if profile is not None else None
+            seen = profile.sketches.get(value)
             if seen is None or value == item.pair.candidate or node.kind in LAYOUT:
                 continue
-            laid = [(step.name, _laid(step.value, item, seen.shape, seen.dtype)) for step in steps]
-            fitting = [(name, array) for name, array in laid if array is not None]
-            if not any(_equal(array, held.get(value)) for _, array in fitting):
-                yield from ((value, array, (node.name, name, None)) for name, array in fitting)
+            laid = [(step.name, laid_as(step.value, item, seen.shape, seen.dtype)) for step in steps]
+            yield node, value, held.get(value), [(name, array) for name, array in laid if array is not None]
 
 
 def _equal(expected: Array, found: Array | None) -> bool:
@@ -271,49 +297,3 @@ def _numbers(side: OpenSide, names: Sequence[str]) -> dict[str, Array]:
     if computed:
         found |= {tensor.value: tensor.real() for tensor in side.replay(computed)}
     return {name: array for name, array in found.items() if array.dtype.kind == "f" and array.size >= _FEW}
-
-
-def _laid(array: Array, item: Measured, shape: tuple[int, ...], dtype: str) -> Array | None:
-    """A virtual tensor as the candidate would hold it; None where it does not fit."""
-    target = numpy_dtype(dtype)
-    if target is None or target.kind != "f" or array.size < _FEW:
-        return None
-    for axes in (item.pair.axes, None):
-        if (axes is None or len(axes) == array.ndim) and fits(array.shape, axes, shape):
-            moved = to_candidate(array, axes, shape)
-            return None if moved is None else moved.astype(target)
-    return None
-
-
-def _virtual(sides: Sides, item: Measured) -> tuple[Primitive, ...]:
-    """The inside of the reference's only node; nothing where the replay does not end in what the runtime showed."""
-    graph, side = sides[0].graph, sides[0]
-    nodes = [node for index in item.pair.reference_region.nodes if (node := graph.nodes[index]).kind not in LAYOUT]
-    if len(nodes) != 1 or item.local is None:
-        return ()
-    arrays = _operands(side, nodes[0])
-    seen = arrays.get(nodes[0].outputs[0])
-    try:
-        call = call_of(graph, nodes[0], arrays.get, graph.weights.__contains__, lambda name: _shape(arrays.get(name)))
-        steps = lower(translator(graph.framework)(call))
-    except Unsupported:
-        return ()
-    if seen is None or len(steps) < 2 or steps[-1].value.shape != seen.shape:
-        return ()
-    apart = float(np.abs(steps[-1].value - seen).max(initial=0.0))
-    return steps[:-1] if apart <= limit((graph, sides[1].graph), item, item.local) else ()
-
-
-def _shape(array: Array | None) -> tuple[int, ...] | None:
-    return None if array is None else tuple(array.shape)
-
-
-def _operands(side: OpenSide, node: Node) -> dict[str, Array]:
-    """What a node read and gave, weights included."""
-    weights = side.graph.weights
-    found: dict[str, Array] = {name: weights[name].values() for name in node.inputs if name in weights}
-    wanted = [name for name in (*node.inputs, *node.outputs[:1]) if name and name not in weights]
-    for tensor in side.replay(wanted):
-        if tensor.occurrence == 0:
-            found[tensor.value] = tensor.real()
-    return found
