@@ -177,3 +177,25 @@ def test_an_output_below_its_own_step_is_rounded():
     result = aligner.compare(softmax(False), softmax(True), X)
     assert result.verdict == "aligned", result.comparison.reason
     assert result.outputs[0].accumulated.beyond > 0.9
+
+
+def test_what_is_put_before_an_output_is_told_though_all_that_reads_it_is_right():
+    """A softmax takes an offset away again; the output that has it has another name and place."""
+
+    def scores(*, shifted):
+        nodes = [node("MatMul", ["x", "w"], ["m"], "mul"), node("Tanh", ["m"], ["t"], "tanh")]
+        seen, last = "t", (["t", "top"], [[3, 6], []])
+        if shifted:
+            nodes.append(node("Add", ["t", "one"], ["s"], "shift"))
+            seen, last = "s", (["best", "s"], [[], [3, 6]])
+        top = "best" if shifted else "top"
+        nodes.append(node("Softmax", [seen], ["p"], "softmax", axis=1))
+        nodes.append(node("ReduceMax", ["p"], [top], "most", keepdims=0))
+        outputs = [value(name, 1, shape) for name, shape in zip(*last, strict=True)]
+        stored = weights(w=KERNEL, one=np.float32(1)) if shifted else weights(w=KERNEL)
+        return model(nodes, [value("x", 1, [3, 6])], outputs, stored)
+
+    result = aligner.compare(scores(shifted=False), scores(shifted=True), X)
+    assert result.verdict == "diverged"
+    first = result.first_divergence
+    assert (first.candidate.node, first.within.primitive) == ("shift", "extra")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -99,13 +100,16 @@ def _without_suspects(matching: Matching, pairs: list[PairedValues]) -> tuple[li
     """Drop pairs whose tensors differ while those before and all those after agree: a fault does not heal.
 
     One and the same computation on both sides stays paired; what it does differently may well be absorbed later on.
-    Shapes that do not fit heal least of all: one side has split its tensor into blocks for a while.
+    Shapes that do not fit heal least of all: one side has split its tensor into blocks for a while. Two outputs stay
+    paired where something before the candidate's answers the reference's already: what was put between is handed over,
+    whatever becomes of it further on.
     """
     readers: dict[str, list[PairedValues]] = {}
     for pair in pairs:
         for value in pair.candidate_region.inputs:
             readers.setdefault(value, []).append(pair)
     agreement = {pair.candidate: agree(*_sketches(matching, pair)) for pair in pairs}
+    before = Counter(pair.reference for pair in pairs)
     healed = {pair.candidate: agreement[pair.candidate] and not _reordered(matching, pair) for pair in pairs}
     suspects = {
         pair.candidate
@@ -117,6 +121,7 @@ def _without_suspects(matching: Matching, pairs: list[PairedValues]) -> tuple[li
         pair.candidate
         for pair in pairs
         if pair.rule not in _CERTAIN
+        and not (before[pair.reference] > 1 and _are_outputs(matching, pair))
         and (pair.note or agreement[pair.candidate] is False)
         and not agree(*_sketches(matching, pair), within=_CLEARLY)
         and readers.get(pair.candidate)
@@ -128,6 +133,11 @@ def _without_suspects(matching: Matching, pairs: list[PairedValues]) -> tuple[li
         return pairs, []
     kept = [pair for pair in pairs if pair.candidate not in suspects]
     return _with_regions(matching, kept), [pair for pair in pairs if pair.candidate in suspects]
+
+
+def _are_outputs(matching: Matching, pair: PairedValues) -> bool:
+    graphs = matching.reference.graph, matching.candidate.graph
+    return pair.rule == "output" and pair.reference in graphs[0].outputs and pair.candidate in graphs[1].outputs
 
 
 def _is_fitted_behind(matching: Matching, pair: PairedValues, readers: Sequence[PairedValues]) -> bool:

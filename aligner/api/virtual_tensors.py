@@ -15,7 +15,7 @@ from aligner.execution.injection import numpy_dtype
 from aligner.execution.side import OpenSide, Sides
 from aligner.judgement.suspects import limit
 from aligner.operations.call import call_of
-from aligner.operations.kinds import LAYOUT
+from aligner.operations.kinds import INVERSES, LAYOUT, SCALES
 from aligner.operations.lowering import Primitive, lower
 from aligner.operations.operation import Operation, Unsupported
 from aligner.records.array import Array
@@ -86,12 +86,12 @@ def _nodes(graph: Graph, item: Measured) -> list[Node]:
 def _factor(operation: Operation) -> float | None:
     """The one number that a product or a quotient scales a tensor with."""
     numbers = [data for data in operation.data if data.size == 1]
-    if operation.kind not in {"mul", "div"} or len(operation.data) != 2 or len(numbers) != 1:
+    if operation.kind not in SCALES or len(operation.data) != 2 or len(numbers) != 1:
         return None
     number = float(numbers[0].reshape(-1)[0])
-    if not number or (operation.kind == "div" and operation.data[1].size != 1):
+    if not number or (operation.kind in INVERSES and operation.data[1].size != 1):
         return None
-    return number if operation.kind == "mul" else 1 / number
+    return 1 / number if operation.kind in INVERSES else number
 
 
 def _lowered(sides: Sides, item: Measured, node: Node) -> tuple[Primitive, ...]:
