@@ -10,6 +10,8 @@ from graph_factory import GraphBuilder, conv_net, shuffled
 from test_alignment_forms import attention, pairs_of
 
 from aligner.alignment.engine import align
+from aligner.alignment.provenance import modules_called, named_nodes
+from aligner.alignment.skeleton import read
 from aligner.records.alignment import Sketch
 from aligner.records.graph import Node, Value
 
@@ -118,3 +120,65 @@ def test_guards_are_seen_through():
     )
     pairs = {pair.candidate: pair.reference for pair in found.pairs}
     assert pairs["csoftmax_0"] == pairs["cwhere_2"] == "rsoftmax_0"
+
+
+def test_further_calls_that_one_side_counts_are_calls_of_the_module():
+    """Layers that share their weights, none of them loaded: the exporter calls the second call ``layer_1``."""
+
+    def network(prefix, scopes, seed):
+        builder = GraphBuilder(prefix=prefix)
+        value, kernel = builder.input(f"{prefix}x", (2, 4)), np.random.default_rng(seed).normal(size=(4, 4))
+        for scope in scopes:
+            value = builder.node("matmul", [value, builder.weight(kernel)], (2, 4), scope)
+            value = builder.node("tanh", [value], (2, 4), scope)
+        return builder.graph(builder.node("softmax", [value], (2, 4)))
+
+    graphs = network("r", ["layer", "layer"], 0), network("c", ["layer", "layer_1"], 1)
+    reference, candidate = (read(graph, {}) for graph in graphs)
+    modules = modules_called(reference, candidate)
+    assert modules == ({}, {"layer_1": "layer"})
+    assert len(named_nodes(reference, candidate, modules)) == 4
+    assert len(align(*graphs, method="order").pairs) == 5
+    assert modules_called(reference, read(network("c", ["layer_1", "layer_2"], 1), {})) == ({}, {})
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_layer_with_its_bias_apart_is_known_by_its_node(named):
+    """Queries hold what keys hold on the other side, and are what their module's name, or their weights, say."""
+
+    def network(prefix, apart, swapped):
+        rng = np.random.default_rng(named and apart)
+        builder = GraphBuilder(prefix=prefix)
+        x, made, sketches = builder.input(f"{prefix}x", (8, 8)), [], {}
+        for scope in ("query", "key"):
+            operands = [x, builder.weight(rng.normal(size=(8, 8))), builder.weight(rng.normal(size=8))]
+            value = builder.node("matmul", operands[: 3 - apart], (8, 8), scope if named else None)
+            value = builder.node("add", [value, operands[2]], (8, 8)) if apart else value
+            size = 1.0 + 2.0 * ((scope == "key") != swapped)
+            sketches[value] = Sketch((8, 8), "float32", size + 0.1 * apart, 0.5 * size, -size, 2 * size)
+            made.append(value)
+        return builder.graph(builder.node("matmul", made, (8, 8))), sketches, made
+
+    (left, seen, layers), (right, other, found) = network("r", False, False), network("c", True, True)
+    pairs = align(left, right, reference_sketches=seen, candidate_sketches=other, inputs=[("rx", "cx")]).pairs
+    answered = {pair.candidate: pair.reference for pair in pairs}
+    assert [answered[value] for value in found] == layers
+
+
+def test_a_factor_of_one_that_stands_for_another_is_paired_with_it():
+    """A norm spelled out, whose trained factor is one as long as nothing was loaded."""
+
+    def network(prefix, factor):
+        builder = GraphBuilder(prefix=prefix)
+        x, sketches = builder.input(f"{prefix}x", (2, 4)), {}
+        size = builder.node("rsqrt", [x], (2, 1), op="Rsqrt")
+        normed = builder.node("mul", [x, size], (2, 4))
+        scaled = builder.node("mul", [normed, builder.weight(np.full(4, factor))], (2, 4))
+        for value, at in ((x, 1.0), (normed, 1 + factor), (scaled, 1 + factor**2)):
+            sketches[value] = Sketch((2, 4), "float32", at, 2 * at, -at, 4 * at)
+        return builder.graph(builder.node("tanh", [scaled], (2, 4))), sketches
+
+    (left, seen), (right, other) = network("r", 3.0), network("c", 1.0)
+    pairs = align(left, right, reference_sketches=seen, candidate_sketches=other, inputs=[("rx", "cx")]).pairs
+    answered = {pair.candidate: pair.reference for pair in pairs}
+    assert (answered["cmul_1"], answered["cmul_2"]) == ("rmul_1", "rmul_2")

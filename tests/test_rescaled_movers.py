@@ -45,5 +45,6 @@ def test_operands_in_any_order_answer_the_nearest_if_nothing_else_comes_as_near(
     assert nearest([[0.09, 0.6], [2.0, 0.08]]) == [(0, 0), (1, 1)]
     assert nearest([[0.6, 0.09], [0.08, 2.0]]) == [(0, 1), (1, 0)]
     assert nearest([[0.09, 0.6], [0.07, 0.08]]) == []
+    assert nearest([[0.4, 0.25], [0.22, 0.45]]) == []  # as unrelated tensors often are
     assert nearest([[1.5, 3.0], [4.0, 1.2]]) == []
     assert nearest([[None, 0.1], [0.1, 0.2]]) == []

@@ -63,9 +63,9 @@ def distance(reference: Sketch | None, candidate: Sketch | None) -> float | None
 
 
 def nearest(distances: Sequence[Sequence[float | None]]) -> list[tuple[int, int]]:
-    """Which row answers which column, where every pair is nearer than whatever else could be made of them; else none.
+    """Which row answers which column, where every pair is clearly nearer than whatever else could be made of them.
 
-    A tensor that is further off than zeros would be says nothing.
+    Else none. A tensor that is further off than zeros would be says nothing.
     """
     if not distances or len(distances) != len(distances[0]) or any(None in row for row in distances):
         return []
@@ -74,9 +74,15 @@ def nearest(distances: Sequence[Sequence[float | None]]) -> list[tuple[int, int]
     if len({column for _, column in pairs}) != len(pairs):
         return []
     others = [one for place, row in enumerate(known) for column, one in enumerate(row) if (place, column) not in pairs]
-    return pairs if max(known[place][column] for place, column in pairs) < min([*others, 1.0]) else []
+    clearly = _CLEARLY * max(known[place][column] for place, column in pairs) < min([*others, 1.0])
+    return pairs if clearly else []
 
 
+_CLEARLY = 2.0
+"""How many times as near. Of two unrelated tensors and two others (a network and one whose weights were never loaded)
+the crosswise pairs are the nearer ones in 12 of 100 cases, and twice as near in fewer than one; columns of normal
+numbers with means and spreads of their own, 64 to 16,384 elements, 4,000 draws each. Eight bits leave tensors of one
+network far nearer than that."""
 _READ = 1 << 12
 """Numbers of a stored tensor that are read to learn whether they are all one: as many as the widest layers have."""
 _MANY = 16

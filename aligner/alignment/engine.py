@@ -117,7 +117,7 @@ def _pair_by_name(matching: Matching) -> None:
     for values in provenance.fused_values(left, right):
         if matching.pair_roots(left.root(values[0]), right.root(values[1]), Evidence("name", 0.97)):
             matching.forms.setdefault(values[1], values[0])
-    for node, other in provenance.named_nodes(left, right):
+    for node, other in provenance.named_nodes(left, right, matching.modules):
         if matching.outputs_fit(node, other) or weight_sizes(left, node) == weight_sizes(right, other):
             matching.pair_nodes(node, other, Evidence("name", 0.97))
     for value, other_value in provenance.named_values(left, right):
@@ -220,7 +220,11 @@ def _scores(matching: Matching, left: list[Node], right: list[Node]) -> NDArray[
     score *= kind | family
     score *= same(2)  # parameters of other sizes are other layers
     known = matching.reference.scopes(), matching.candidate.scopes()
-    elsewhere = provenance.conflicting([node.scope for node in left], [node.scope for node in right], known)
+    paths = [
+        [modules.get(node.scope or "", node.scope) for node in side]
+        for modules, side in zip(matching.modules, (left, right), strict=True)
+    ]
+    elsewhere = provenance.conflicting(paths[0], paths[1], known)
     score *= ~elsewhere  # a module that both sides name answers itself
     score *= np.where(same(1), 1.0, _UNLIKELY).astype(np.float32)
     taken = [np.array([feature[5] for feature in side]) for side in features]

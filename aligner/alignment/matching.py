@@ -32,6 +32,7 @@ from aligner.alignment.layer_ends import (
     with_bias,
 )
 from aligner.alignment.likeness import Likeness
+from aligner.alignment.provenance import modules_called
 from aligner.alignment.second_look import SecondLook
 from aligner.alignment.skeleton import Skeleton, reads_turned
 from aligner.alignment.twins import GIVEN, twins
@@ -77,6 +78,7 @@ class Matching:
         self.second = second or SecondLook()
         self.like = Likeness(reference, candidate, self.second.sketches)
         self.twins = twins(reference, candidate, self.second.found)
+        self.modules = modules_called(reference, candidate)
         self.node_partner: dict[int, Node] = {}
         self.node_source: dict[int, Node] = {}
         self.node_evidence: dict[int, Evidence] = {}
@@ -253,12 +255,14 @@ class Matching:
         return self.roots.get(self.reference.root(left), ("",))[0] == self.candidate.root(right)
 
     def _made_by_partners(self, left: str, right: str) -> bool:
-        """Whether two nodes that are paired already compute them, each as the same of its outputs."""
+        """Whether two nodes that are paired already compute them, each as the same of its outputs, or as a layer with
+        its bias."""
         roots = self.reference.root(left), self.candidate.root(right)
         a, b = self.reference.producer.get(roots[0]), self.candidate.producer.get(roots[1])
-        if a is None or b is None or self.node_partner.get(a.index) is not b:
-            return False
-        return self._position(a, roots[0]) == self._position(b, roots[1])
+        if a is not None and b is not None and self.node_partner.get(a.index) is b:
+            return self._position(a, roots[0]) == self._position(b, roots[1])
+        layers = layer_of(self.reference, roots[0]), layer_of(self.candidate, roots[1])
+        return layers[0] is not None and self.node_partner.get(layers[0].index) is layers[1] is not None
 
     def _may_pair(self, left: str, right: str) -> bool:
         roots = self.reference.root(left), self.candidate.root(right)
@@ -268,19 +272,21 @@ class Matching:
         a, b = self.reference.producer.get(reference), self.candidate.producer.get(candidate)
         if a is None or b is None or self.reference.moves(a) or self.candidate.moves(b):
             return
-        if (
-            a.kind == b.kind
-            and (a.kind not in SUNDRY or same_word(a.op, b.op))
+        confidence = _one_step_on(self.roots[reference][1].confidence)
+        if a.kind != b.kind:  # a layer, of which one side has the bias in a node of its own
+            a, b = layer_of(self.reference, reference), layer_of(self.candidate, candidate)
+            if a is not None and b is not None and a.kind == b.kind and self._parameters_fit(a, b):
+                self.pair_nodes(a, b, Evidence("structure", confidence))
+        elif (
+            (a.kind not in SUNDRY or same_word(a.op, b.op))
             and self._parameters_fit(a, b)
             and self._position(a, reference) == self._position(b, candidate)
         ):
-            confidence = _one_step_on(self.roots[reference][1].confidence)
             self.pair_nodes(a, b, Evidence("structure", confidence))
         for function in (activated, normed):
             ends = function(self.reference, reference), function(self.candidate, candidate)
             if ends[0] is not None and ends[1] is not None and ends[0][1] != ends[1][1]:
-                evidence = Evidence("structure", _one_step_on(self.roots[reference][1].confidence))
-                self.pair_roots(ends[0][0], ends[1][0], evidence)
+                self.pair_roots(ends[0][0], ends[1][0], Evidence("structure", confidence))
 
     @staticmethod
     def _position(node: Node, value: str) -> int:

@@ -41,7 +41,10 @@ def _behind_others(matching: Matching) -> Revived:
     for reference, (candidate, _) in matching.roots.items():
         roots = reference, candidate
         makers = [side.producer.get(root) for side, root in zip(sides, roots, strict=True)]
-        if makers[0] is None or makers[1] is None or _one_operation(makers[0], makers[1]):
+        if makers[0] is None or makers[1] is None:
+            continue
+        taken = [len(side.data_inputs(maker)) for side, maker in zip(sides, makers, strict=True) if maker is not None]
+        if taken[0] == taken[1] and _one_operation(makers[0], makers[1]):
             continue
         if any(weight_sizes(side, maker) for side, maker in zip(sides, makers, strict=True) if maker is not None):
             continue

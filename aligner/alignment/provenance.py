@@ -17,16 +17,21 @@ from aligner.records.graph import Node
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+Modules = tuple[Mapping[str, str], Mapping[str, str]]
+"""For each side, scope → the module that is called there, where the scope is not the module's own name."""
 _NUMBERED = re.compile(r"^(?:[\w:./]*[._:/])?\d+(?::\d+)?$|^[a-z_]{1,8}[._]?\d*(?:\.\d+)*$|^\w+::", re.IGNORECASE)
 """Names a tool counted up ("x.23", "onnx::Conv_193", "417"): equal ones in two files mean nothing."""
+
+_FURTHER_CALL = re.compile(r"_\d+$")
+"""What the older ONNX exporter puts behind a module's name where the module is called again ("cell_1", "cell_2")."""
 
 _MOST = 100
 """Nodes of one kind in one module up to which each is held against each."""
 
 
-def named_nodes(reference: Skeleton, candidate: Skeleton) -> list[tuple[Node, Node]]:
-    """Nodes of one kind, alone with it in their module scope on both sides, or with it in equal numbers."""
-    sides = [_by_scope(reference), _by_scope(candidate)]
+def named_nodes(reference: Skeleton, candidate: Skeleton, modules: Modules) -> list[tuple[Node, Node]]:
+    """Nodes of one kind, alone with it in their module on both sides, or with it in equal numbers."""
+    sides = [_by_scope(reference, modules[0]), _by_scope(candidate, modules[1])]
     pairs = []
     for key, nodes in sides[0].items():
         others = sides[1].get(key, [])
@@ -97,11 +102,22 @@ def _enclosing(path: str) -> Iterator[str]:
     return (".".join(parts[:count]) for count in range(len(parts), 0, -1))
 
 
-def _by_scope(skeleton: Skeleton) -> dict[tuple[str, str], list[Node]]:
+def modules_called(reference: Skeleton, candidate: Skeleton) -> Modules:
+    """Scope → module, of the scopes that one side counts for further calls of a module and the other does not."""
+    scopes = reference.scopes(), candidate.scopes()
+    return _further_calls(*scopes), _further_calls(*scopes[::-1])
+
+
+def _further_calls(own: Collection[str], other: Collection[str]) -> dict[str, str]:
+    modules = {path: _FURTHER_CALL.sub("", path) for path in own if path not in other}
+    return {path: module for path, module in modules.items() if module != path and module in own and module in other}
+
+
+def _by_scope(skeleton: Skeleton, modules: Mapping[str, str]) -> dict[tuple[str, str], list[Node]]:
     groups: dict[tuple[str, str], list[Node]] = defaultdict(list)
     for node in skeleton.compute:
         if node.scope:
-            groups[node.scope, node.kind].append(node)
+            groups[modules.get(node.scope, node.scope), node.kind].append(node)
     return groups
 
 
