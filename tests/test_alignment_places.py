@@ -48,7 +48,7 @@ def rotated(prefix, lost):
 
 @pytest.mark.parametrize("lost", [False, True])
 def test_nodes_of_one_module_answer_by_their_tensors_before_their_order(lost):
-    pairs = named_nodes(rotated("r", lost=False), rotated("c", lost=lost))
+    pairs = named_nodes(rotated("r", lost=False), rotated("c", lost=lost), ({}, {}))
     assert [(one.index, other.index) for one, other in pairs] == [(1, 1), (2, 2)]
 
 
