@@ -271,3 +271,29 @@ def test_weights_that_one_rounding_explains_are_told_at_once(kind, bits):
         steps = _spacing(drawn.astype(np.float64), one.astype(np.float64), UNITS[kind])
         apart = np.abs(np.divide(one - drawn, steps, out=np.zeros(drawn.shape), where=steps > 0)).max()
         assert apart < 1 or not _one_rounding_apart(drawn, one, UNITS[kind])
+
+
+@requires_torch
+@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+@pytest.mark.parametrize(("late", "verdict"), [(1.02, "aligned"), (1.05, "diverged")])
+def test_a_factor_near_one_may_stand_behind_the_next_layer(kind, late, verdict):
+    """Either layer is off by it alone, and both together by nothing."""
+    import torch
+
+    class Layers(torch.nn.Module):
+        def __init__(self, before, after):
+            super().__init__()
+            torch.manual_seed(0)
+            self.a, self.b, self.c = (torch.nn.Linear(48, 48, bias=False) for _ in range(3))
+            self.factors = before, after
+
+        def forward(self, x):
+            before, after = self.factors
+            h = torch.relu(self.a(x))
+            y = torch.relu(self.b(h if before == 1 else h * before))
+            return self.c(y if after == 1 else y * after)
+
+    x, few = np.random.default_rng(0).standard_normal((32, 48)).astype(np.float32), getattr(torch, kind)
+    for factors in (((1.02, 1), (1, late)), ((1, late), (1.02, 1))):
+        reference, candidate = (Layers(*pair).eval() for pair in factors)
+        assert aligner.compare(reference, candidate.to(few), [x]).verdict == verdict

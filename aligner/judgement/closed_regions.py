@@ -40,7 +40,7 @@ _SINGLE = np.dtype(np.float32).itemsize
 """Bytes of an element below which bounds are wider than what other numbers would show."""
 _ERRING = frozenset({"beyond-bound", "scaled-as-a-whole", "nonfinite", "shapes-differ"})
 """Rules that blame a pair for its numbers alone: a setting that differs is a written fact, however little it does."""
-_WRITTEN = _ERRING | {"weights-off-grid", "settings-differ"}
+_WRITTEN = _ERRING | {"weights-off-grid", "settings-differ", "inner-node-errs"}
 """Likewise in half precision, where a regression decides of what is written in weights, and no bounds do."""
 
 

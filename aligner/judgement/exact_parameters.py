@@ -1,9 +1,9 @@
 """Parameters that few bits and half precision leave as good as exact: biases, a normalisation's factors and summands.
 
-What rounding the matrices leaves is enough to hide a bias that was lost or another's. It is written in the models that
-the two differ; whether that is meant (a bias may take back what the rounded weights add on average, or stand elsewhere)
-is told by the numbers: a region computed again with the other side's parameter changes by what its error holds all of,
-or by what nothing of is in it.
+What rounding the matrices leaves is enough to hide a bias that was lost or another's, or, in half precision, a factor
+near one that scales one branch of a sum. It is written in the models that the two differ; whether that is meant (a bias
+may take back what the rounded weights add on average, or stand elsewhere) is told by the numbers: a region computed
+again with the other side's parameter changes by what its error holds all of, or by what nothing of is in it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from functools import partial
 
 import numpy as np
 
-from aligner.judgement.gain import unit_of
+from aligner.judgement.gain import factor_at, unit_of
 from aligner.judgement.regression import SURE, regression
 from aligner.judgement.tolerance import region_numbers
-from aligner.operations.kinds import SHIFTS
+from aligner.operations.kinds import SCALES, SHIFTS
 from aligner.operations.operation import Operation, Unsupported
 from aligner.records.array import Array
 from aligner.records.graph import Graph, Node
@@ -30,6 +30,8 @@ from aligner.regions.subgraph import Subgraph, change_node
 _ALIKE = 2.0
 """How often more or less of a change than all of it the error may hold: halfway between nothing and all, and what
 bends behind it enlarges."""
+_NEAR_ONE = 0.5
+"""Factors further from one are parts of a formula, or show whatever is rounded."""
 _ADDED = frozenset({"bias", "shift", "b", "rb"})
 """Roles that a layer without one has zeros for."""
 _MISFITS = (Unsupported, ValueError, IndexError, KeyError, TypeError, ArithmeticError)
@@ -38,13 +40,16 @@ _Edit = Callable[[Operation], Operation]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Differing:
-    """A parameter of one side that the other has otherwise: its role, its node, and how to compute with the other's."""
+    """A parameter of one side that the other has otherwise: its node, and how to compute with the other's.
+
+    ``place`` is (the candidate's node, what is wrong with it, the reference's node), ``words`` say it.
+    """
 
     side: int
     node: Node
-    role: str
-    where: str
     edit: _Edit
+    place: tuple[str, str, str | None]
+    words: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +62,7 @@ class _Summand:
 
 
 def may_differ(graphs: tuple[Graph, Graph], item: Measured) -> bool:
-    """Whether a pair is off by something in few bits or half precision, and its layers hold other parameters than their
+    """Whether a pair is off by something in few bits or half precision, and it holds other parameters than layers'
     matrices."""
     if item.local is None or item.local.mismatched or not item.local.errors.beyond:
         return False
@@ -65,13 +70,16 @@ def may_differ(graphs: tuple[Graph, Graph], item: Measured) -> bool:
     return (numbers.quantized or unit_of(numbers) > 0) and any(_differing(Culprit(graphs, item)))
 
 
-def shown_difference(culprit: Culprit) -> Differing | None:
-    """The parameter of which the error holds all that the other side's in its place would change."""
+def shown_difference(culprit: Culprit, *, excused: bool) -> Differing | None:
+    """The parameter of which the error holds all that the other side's in its place would change.
+
+    ``excused``: the region's form is another, as others undo it, and so are its layers' parameters.
+    """
     expected, found = culprit.expected, culprit.found
     if expected is None or found is None:
         return None
     error = found.astype(np.float64) - expected
-    for one in _differing(culprit):
+    for one in _factors(culprit) if excused else _differing(culprit):
         ends = [_end(culprit, one, edit) for edit in (_unchanged, one.edit)]
         if ends[0] is None or ends[1] is None or not ends[0].shape == ends[1].shape == error.shape:
             continue
@@ -95,6 +103,7 @@ def _unchanged(operation: Operation) -> Operation:
 
 def _differing(culprit: Culprit) -> Iterator[Differing]:
     """Either side may be the one that can be computed again, the reference first."""
+    yield from _factors(culprit)
     try:
         pairs = layer_pairs(culprit)
         for side in (0, 1):
@@ -105,6 +114,25 @@ def _differing(culprit: Culprit) -> Iterator[Differing]:
         return
 
 
+def _factors(culprit: Culprit) -> Iterator[Differing]:
+    """In half precision, factors of either side that no factor of the other is, beyond what storing them rounds."""
+    unit = unit_of(region_numbers(culprit.graphs, culprit.measured))
+    both = [[(n, *at) for n in s.of_kind(*SCALES) if (at := factor_at(s, n))] for s in culprit.subgraphs if unit]
+    for side, found in reversed([*enumerate(both)]):
+        others = [1.0, *(number for *_, number in both[1 - side])]
+        for node, place, number in found:
+            apart = [abs(number / other - 1) / (1 if other == 1 else 2) for other in others if other]
+            if min(apart) > unit and abs(number - 1) < _NEAR_ONE:
+                where = (node.name, "extra", None) if side else (culprit.where, "missing", node.name)
+                who = "candidate" if side else "reference"
+                words = f"the {who} alone multiplies by {number:.6g}, of which nothing is in the other side's numbers"
+                yield Differing(side, node, partial(_without_factor, place), where, words)
+
+
+def _without_factor(place: int, operation: Operation) -> Operation:
+    return operation.with_data(*(np.ones_like(one) if at == place else one for at, one in enumerate(operation.data)))
+
+
 def _of_layers(culprit: Culprit, pair: LayerPair, side: int) -> Iterator[Differing]:
     mine, theirs = (pair.reference, pair.candidate)[side], (pair.candidate, pair.reference)[side]
     for role in sorted((mine.parameters.keys() | theirs.parameters.keys()) - MATRICES):
@@ -113,7 +141,11 @@ def _of_layers(culprit: Culprit, pair: LayerPair, side: int) -> Iterator[Differi
             continue
         given = mine.bare({role: other.reshape(own.shape)})
         where = _holder(culprit.candidate, pair.candidate, role)
-        yield Differing(side, mine.node, role, where.name, _with_parameters(given))
+        yield _other(side, mine.node, role, where.name, _with_parameters(given))
+
+
+def _other(side: int, node: Node, role: str, where: str, edit: _Edit) -> Differing:
+    return Differing(side, node, edit, (where, role, None), f"the {role} at {where} is not the reference's")
 
 
 def _holder(subgraph: Subgraph, layer: Layer, role: str) -> Node:
@@ -139,7 +171,7 @@ def _alone(culprit: Culprit, pairs: list[LayerPair], side: int) -> Iterator[Diff
         if in_order or all(_is_another(culprit, one.numbers, held) for held in others):
             where = one.node.name if side else theirs[place].node.name if in_order else culprit.where
             if _is_another(culprit, one.numbers, other):
-                yield Differing(side, one.node, "bias", where, one.given(other))
+                yield _other(side, one.node, "bias", where, one.given(other))
 
 
 def _summands(subgraph: Subgraph, pairs: list[LayerPair], side: int) -> list[_Summand]:

@@ -20,7 +20,6 @@ from aligner.execution.injection import numpy_dtype
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
 from aligner.judgement.exact_parameters import may_differ, shown_difference
-from aligner.judgement.lone_factors import lone_factor, may_hold_one
 from aligner.judgement.tolerance import region_numbers
 from aligner.records.axis_order import to_candidate, to_reference
 from aligner.records.graph import Graph
@@ -47,14 +46,10 @@ class InnerNodes:
     def erring(self, measured: Sequence[Measured], excused: Collection[str]) -> Iterator[tuple[Measured, Within, str]]:
         """Pairs, where inside the error is made, and what is done there; one more run of each side where any may.
 
-        ``excused``: values whose form is another, as others undo it; their parameters are, too.
+        ``excused``: values whose form is another, as others undo it.
         """
         graphs = self.sides[0].graph, self.sides[1].graph
-        asked = [
-            item
-            for item in measured
-            if self._may_hide(graphs, item) or may_hold_one(graphs, item) or may_differ(graphs, item)
-        ]
+        asked = [item for item in measured if self._may_hide(graphs, item) or may_differ(graphs, item)]
         for value, evidence in gather(*self.sides, self.passes, asked, most=len(asked)).items():
             item = self.passes.measured[value]
             culprit = Culprit(graphs, item, evidence)
@@ -62,14 +57,8 @@ class InnerNodes:
             if found is not None and not (found.is_cut and self._is_unseen(item, found)):
                 where: Within = (found.node.name, "range", None)
                 yield item, where if found.side else (culprit.where, "range", found.node.name), _words(found)
-            elif found is None and (lone := lone_factor(culprit)) is not None:
-                subgraph, node, number = lone
-                who = ("reference", "candidate")[subgraph.side]
-                place = (node.name, "extra", None) if subgraph.side else (culprit.where, "missing", node.name)
-                words = f"the {who} alone multiplies by {number:.6g}, of which nothing is in the other side's numbers"
-                yield item, place, words
-            elif found is None and value not in excused and (other := shown_difference(culprit)) is not None:
-                yield item, (other.where, other.role, None), f"the {other.role} at {other.where} is not the reference's"
+            elif found is None and (other := shown_difference(culprit, excused=value in excused)) is not None:
+                yield item, other.place, other.words
 
     def _is_unseen(self, item: Measured, inner: InnerTensor) -> bool:
         """Whether the outputs differ by something else than what is cut off: calibrations leave out tails.

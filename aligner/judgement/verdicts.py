@@ -12,6 +12,7 @@ from typing import cast
 from aligner.judgement.borderline import MOST
 from aligner.judgement.contradiction import contradicted
 from aligner.judgement.founded import FOUNDS, UNFED, refounded
+from aligner.judgement.gain import unit_of
 from aligner.judgement.judgement import Judgement
 from aligner.judgement.pair_facts import PairFacts, Rules
 from aligner.judgement.pair_rules import PAIR_RULES
@@ -77,7 +78,13 @@ def judge(
         alone |= new
         verdicts = _jointly(measured, alone, turned, jointly)
     if erring is not None:
-        verdicts |= _from_within(measured, verdicts, erring)
+        found = _from_within(measured, verdicts, erring)
+        new = found.keys() - {value for value, one in verdicts.items() if one.verdict == "introduced"}
+        undoable = {item.pair.candidate for item in measured if unit_of(region_numbers(graphs, item))} & new
+        if undoable:  # a factor that one pair has more may be undone by another
+            verdicts = _jointly(measured, alone | {value: found[value] for value in undoable}, turned, jointly)
+        kept = (value for value in found if value in new - undoable or verdicts[value].verdict == "introduced")
+        verdicts |= {value: found[value] for value in kept}
     if rules.fixed is None:
         verdicts |= _of_no_effect(measured, verdicts) if rules.outputs_agree else {}
         verdicts |= _only_alone(graphs[1], measured, verdicts)
