@@ -17,14 +17,12 @@ from aligner.execution.repetition import unsteady, varying_nodes
 from aligner.execution.side import OpenSide
 from aligner.judgement.ill_conditioned import nearer
 from aligner.judgement.judgement import Judgement
+from aligner.judgement.outputs import AS_FAR
 from aligner.judgement.verdicts import in_doubt
 from aligner.records import progress
 from aligner.records.array import Array
 from aligner.records.comparison import GUILTY, NoiseFloor, Pair
 from aligner.records.measurement import Measured
-
-_AS_FAR = 4.0
-"""A node may be that many times as far from float64 as the reference's is and still be no worse than rounding."""
 
 
 @dataclass(slots=True)
@@ -46,7 +44,7 @@ class Floor:
         return {
             value: f"as near to float64 as the reference: off by {found:.2g}, the reference by {expected:.2g}"
             for value, (expected, found) in self.local.items()
-            if found <= _AS_FAR * expected
+            if found <= AS_FAR * expected
         }
 
     def written(self, measured: Sequence[Measured], pairs: Sequence[Pair]) -> list[Pair]:

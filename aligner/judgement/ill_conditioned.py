@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from aligner.judgement.outputs import AS_FAR
 from aligner.records.comparison import Finding, NoiseFloor, Pair
 
-_ALIKE = 4.0
-"""Distances from float64 within this factor of each other count as equal."""
 _LOST = 1e-3
 """Share of a tensor's largest value from which on rounding is more than a matter of last digits."""
 
@@ -24,9 +23,9 @@ class Condition:
 
 def nearer(reference: float, candidate: float) -> Literal["reference", "candidate", "neither"]:
     """Which side is nearer to float64."""
-    if candidate > _ALIKE * reference:
+    if candidate > AS_FAR * reference:
         return "reference"
-    return "candidate" if reference > _ALIKE * candidate else "neither"
+    return "candidate" if reference > AS_FAR * candidate else "neither"
 
 
 def condition(pairs: Sequence[Pair], outputs: Sequence[Pair]) -> Condition | None:

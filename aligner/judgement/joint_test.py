@@ -132,13 +132,8 @@ class JointTest:
         )
 
     def _run(self, free: Collection[str], watched: Sequence[str]) -> Shown:
-        shown = Shown()
-        for value, tensor, expected in self.runs.tensors(free, watched):
-            error = self.runs.difference(value, expected, tensor)
-            laid = self.runs.laid(value, expected, tensor)
-            if error is not None and laid is not None:
-                shown.exits[value] = self._held(value, free, error, None)
-                shown.arrays[value] = laid
+        shown = self.changed(free, watched)
+        shown.exits = {value: one for value, one in shown.exits.items() if value in shown.arrays}
         near = [value for value, one in shown.exits.items() if not one.within and _is_near(one)]
         if near:
             for value, tensor, expected in self.runs.tensors(free, near, moved=True):

@@ -9,7 +9,7 @@ from aligner.records.comparison import NoiseFloor
 
 State = Literal["within", "rounding", "beyond", "unshown", "unanswered", "incomparable"]
 AS_FAR = 4.0
-"""Distances from float64 within this factor of each other count as equal, as in ``nearer``."""
+"""Distances from float64 within this factor of each other count as equal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,5 @@ def _explained(facts: OutputFacts) -> float:
     """The largest error that anything measured here puts down to rounding."""
     limits = [facts.summed, facts.carried or 0.0]
     if facts.floor is not None and facts.floor.candidate <= AS_FAR * facts.floor.reference:
-        limits.append(facts.floor.candidate + facts.floor.reference)
-    if facts.floor is not None and facts.floor.nearer == "candidate":
         limits.append(facts.floor.candidate + facts.floor.reference)
     return max(limits)

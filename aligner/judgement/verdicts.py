@@ -79,11 +79,11 @@ def judge(
         verdicts = _jointly(measured, alone, turned, jointly)
     if erring is not None:
         found = _from_within(measured, verdicts, erring)
-        new = found.keys() - {value for value, one in verdicts.items() if one.verdict == "introduced"}
-        undoable = {item.pair.candidate for item in measured if unit_of(region_numbers(graphs, item))} & new
+        blamed = found.keys() - {value for value, one in verdicts.items() if one.verdict == "introduced"}
+        undoable = {item.pair.candidate for item in measured if unit_of(region_numbers(graphs, item))} & blamed
         if undoable:  # a factor that one pair has more may be undone by another
             verdicts = _jointly(measured, alone | {value: found[value] for value in undoable}, turned, jointly)
-        kept = (value for value in found if value in new - undoable or verdicts[value].verdict == "introduced")
+        kept = (value for value in found if value in blamed - undoable or verdicts[value].verdict == "introduced")
         verdicts |= {value: found[value] for value in kept}
     if rules.fixed is None:
         verdicts |= _of_no_effect(measured, verdicts) if rules.outputs_agree else {}
