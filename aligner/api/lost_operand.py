@@ -72,18 +72,21 @@ def _whole(sides: Sides, passes: Passes, item: Measured) -> Measured:
 
     Sums of a formula are paired with sums of another, where nothing else is to be had.
     """
-    graphs, entries = (sides[0].graph, sides[1].graph), [*item.pair.candidate_region.inputs]
-    wrong, start = set(suspects(graphs, passes.measured.values())), list[str]()
-    while entries:
-        entry = entries.pop()
+    graphs, start = (sides[0].graph, sides[1].graph), list[str]()
+    wrong = set(suspects(graphs, passes.measured.values()))
+    entries = dict.fromkeys(item.pair.candidate_region.inputs)
+    waiting = [*entries]
+    while waiting:
+        entry = waiting.pop()
         pair = passes.measured[entry].pair if entry in passes.measured else None
         inputs = pair.candidate_region.inputs if pair is not None else ()
         if entry in wrong or (inputs and wrong.issuperset(inputs)):
-            entries += inputs
+            waiting += [value for value in inputs if value not in entries]
+            entries |= dict.fromkeys(inputs)
         else:
             start.append(entry)
     nodes = tuple(node.index for node in graphs[1].region(start, item.pair.candidate))
-    region = replace(item.pair.candidate_region, inputs=tuple(dict.fromkeys(start)), nodes=nodes)
+    region = replace(item.pair.candidate_region, inputs=tuple(start), nodes=nodes)
     return replace(item, pair=replace(item.pair, candidate_region=region))
 
 
