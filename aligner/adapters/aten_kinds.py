@@ -13,11 +13,7 @@ from aligner.operations.kinds import STRIDED, kinds_of
 from aligner.records.graph import Attribute
 
 _WORDS: dict[str, str] = {
-    "conv": (
-        "conv1d conv2d conv3d convolution convolution_mode conv_tbc thnn_conv2d slow_conv2d conv1d_relu conv2d_relu "
-        "conv3d_relu"
-    ),
-    "conv_transpose": "conv_transpose1d conv_transpose2d conv_transpose3d",
+    "conv": "conv_tbc thnn_conv2d slow_conv2d conv1d_relu conv2d_relu conv3d_relu",
     "matmul": (
         "matmul mm bmm mv dot vdot inner addmm addmv addbmm baddbmm linear bilinear einsum tensordot outer "
         "linear_dynamic linear_relu linear_relu_dynamic"
@@ -33,49 +29,22 @@ _WORDS: dict[str, str] = {
     "binary": "logaddexp2 nextafter polar complex cross",
     "leaky_relu": "rrelu",
     "activation": "softmin gumbel_softmax",
-    "resize": (
-        "interpolate upsample upsample_nearest upsample_bilinear upsamplingnearest2d upsamplingbilinear2d "
-        "upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_linear1d upsample_bilinear2d "
-        "upsample_trilinear3d upsample_bicubic2d upsample_nearest_exact1d upsample_nearest_exact2d "
-        "upsample_bilinear2d_aa upsample_bicubic2d_aa"
-    ),
-    "max_pool": (
-        "max_pool1d max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d "
-        "max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices fractional_max_pool2d "
-        "boolean_dispatch"
-    ),
-    "avg_pool": (
-        "avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d lp_pool1d "
-        "lp_pool2d"
-    ),
-    "reduce": (
-        "mean sum prod amax amin max min std var std_mean var_mean aminmax norm vector_norm linalg_vector_norm "
-        "linalg_norm matrix_norm logsumexp any all median mode nanmean nansum nanmedian count_nonzero frobenius_norm "
-        "quantile"
-    ),
+    "resize": "upsamplingnearest2d upsamplingbilinear2d",
+    "max_pool": "fractional_max_pool2d boolean_dispatch",
+    "avg_pool": "lp_pool1d lp_pool2d",
+    "reduce": "aminmax matrix_norm median mode nanmean nansum nanmedian count_nonzero quantile",
     "softmax": "softmax softmax2d",
-    "concat": "cat concat concatenate stack hstack vstack dstack column_stack row_stack meshgrid block_diag",
-    "split": (
-        "chunk split split_with_sizes tensor_split unsafe_chunk unsafe_split unsafe_split_with_sizes unbind hsplit "
-        "vsplit dsplit iter"
-    ),
+    "concat": "stack hstack vstack dstack column_stack row_stack meshgrid block_diag",
+    "split": "unbind hsplit vsplit dsplit iter",
     "slice": "getitem slice select narrow diagonal",
     "gather": "gather index index_select take take_along_dim masked_select",
     "scatter": (
         "setitem scatter scatter_add scatter_reduce index_put index_add index_copy index_fill masked_scatter "
         "index_put_impl slice_scatter select_scatter diagonal_scatter put fill_diagonal"
     ),
-    "pad": (
-        "pad constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d "
-        "replication_pad3d constantpad1d constantpad2d constantpad3d zeropad1d zeropad2d zeropad3d circularpad1d "
-        "circularpad2d"
-    ),
-    "transpose": "transpose permute t mt h mh numpy_t swapaxes swapdims movedim moveaxis adjoint",
-    "reshape": (
-        "reshape view flatten unflatten squeeze unsqueeze ravel view_as reshape_as unsafe_view atleast_1d atleast_2d "
-        "atleast_3d"
-    ),
-    "expand": "expand expand_as broadcast_to broadcast_tensors",
+    "pad": "constantpad1d constantpad2d constantpad3d zeropad1d zeropad2d zeropad3d circularpad1d circularpad2d",
+    "transpose": "t h mh numpy_t",
+    "expand": "broadcast_tensors",
     "tile": "repeat tile repeat_interleave",
     "depth_to_space": "pixel_shuffle pixel_unshuffle",
     "quantize": (
@@ -94,7 +63,6 @@ _WORDS: dict[str, str] = {
     "shape": "size shape numel dim ndimension stride storage_offset is_floating_point len sym_size",
     "compare": "equal allclose isclose",
     "where": "where masked_fill",
-    "argmax": "argmax argmin",
     "topk": "topk kthvalue",
     "sort": "sort argsort msort unique unique_consecutive unique2",
     "nms": "nms batched_nms",
@@ -112,7 +80,7 @@ _WORDS: dict[str, str] = {
         "flex_attention"
     ),
     "embedding": "embedding embedding_bag",
-    "cumsum": "cumsum cumprod cummax cummin logcumsumexp",
+    "cumsum": "logcumsumexp",
     "control_flow": "if",
     "opaque": "pythonop",
 }

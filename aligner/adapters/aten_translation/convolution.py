@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from aligner.operations.call import Call, Vocabulary
+from aligner.operations.call import Call, OfKind, Vocabulary, of_kind
 from aligner.operations.layer_forms import convolution, transposed_convolution
 from aligner.operations.operation import Operation
 from aligner.operations.settings import AdaptivePool, Pool
@@ -66,7 +66,7 @@ def _pool(kind: str, rank: int) -> Any:
         )
         return Operation(kind, settings, (x,))
 
-    return translate
+    return OfKind(kind, translate)
 
 
 _PLACES = {
@@ -85,12 +85,14 @@ def _adaptive(kind: str, rank: int) -> Any:
         given = tuple(n if isinstance(n, int) else m for n, m in zip(sizes, x.shape[-rank:], strict=True))
         return Operation(f"adaptive_{kind}", AdaptivePool(output_size=given, channels="first"), (x,))
 
-    return translate
+    return OfKind(kind, translate)
 
 
 WORDS: Vocabulary = {
-    **dict.fromkeys("conv1d conv2d conv3d convolution convolution_mode".split(), _conv),
-    **dict.fromkeys("conv_transpose1d conv_transpose2d conv_transpose3d".split(), _transposed),
+    **dict.fromkeys("conv1d conv2d conv3d convolution convolution_mode".split(), of_kind("conv")(_conv)),
+    **dict.fromkeys(
+        "conv_transpose1d conv_transpose2d conv_transpose3d".split(), of_kind("conv_transpose")(_transposed)
+    ),
     **{f"max_pool{rank}d": _pool("max_pool", rank) for rank in (1, 2, 3)},
     **{f"max_pool{rank}d_with_indices": _pool("max_pool", rank) for rank in (1, 2, 3)},
     **{f"avg_pool{rank}d": _pool("avg_pool", rank) for rank in (1, 2, 3)},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aligner.operations.call import Call, Vocabulary
+from aligner.operations.call import Call, Vocabulary, of_kind
 from aligner.operations.forms import broadcast, parts, reshaped, stacked, transposed
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Along, Blocks, Flip, Pad, Repeat, Roll, Shaped, Tile
@@ -188,18 +188,18 @@ _VIEWS = (
 ).split()
 
 WORDS: Vocabulary = {
-    **dict.fromkeys("cat concat concatenate".split(), _concat),
+    **dict.fromkeys("cat concat concatenate".split(), of_kind("concat")(_concat)),
     "stack": stacked,
     "hstack": _along(1),
     "vstack": _along(0),
-    **dict.fromkeys(_VIEWS, _reshape),
-    **dict.fromkeys("expand expand_as broadcast_to".split(), broadcast),
+    **dict.fromkeys(_VIEWS, of_kind("reshape")(_reshape)),
+    **dict.fromkeys("expand expand_as broadcast_to".split(), of_kind("expand")(broadcast)),
     "copy": _copy,
-    "permute": _permuted,
-    **dict.fromkeys("transpose swapaxes swapdims".split(), _exchanged),
-    **dict.fromkeys("mT adjoint".split(), _last_two),
+    "permute": of_kind("transpose")(_permuted),
+    **dict.fromkeys("transpose swapaxes swapdims".split(), of_kind("transpose")(_exchanged)),
+    **dict.fromkeys("mT adjoint".split(), of_kind("transpose")(_last_two)),
     **dict.fromkeys("t T numpy_T".split(), lambda call: transposed(call.need(0), None)),
-    **dict.fromkeys("movedim moveaxis".split(), _moved),
+    **dict.fromkeys("movedim moveaxis".split(), of_kind("transpose")(_moved)),
     **dict.fromkeys("repeat tile".split(), _repeat),
     "repeat_interleave": _interleaved,
     "flip": _flip,
@@ -209,10 +209,11 @@ WORDS: Vocabulary = {
             "pad constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d "
             "replication_pad2d replication_pad3d"
         ).split(),
-        _pad,
+        of_kind("pad")(_pad),
     ),
     **dict.fromkeys(
-        "chunk split split_with_sizes tensor_split unsafe_chunk unsafe_split unsafe_split_with_sizes".split(), _split
+        "chunk split split_with_sizes tensor_split unsafe_chunk unsafe_split unsafe_split_with_sizes".split(),
+        of_kind("split")(_split),
     ),
     "unbind": _unbind,
     "iter": _unbind,

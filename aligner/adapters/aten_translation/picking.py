@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from aligner.operations.call import Call, Vocabulary
+from aligner.operations.call import Call, OfKind, Vocabulary
 from aligner.operations.forms import TO_THE_END, gather_elements, indexed, lookup
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Along, ArgMax, Index, OneHot, ScatterElements, Slice, Sort, Triangle
@@ -175,7 +175,7 @@ def _arg_max(*, largest: bool) -> Any:
         )
         return Operation("argmax", settings, (x,))
 
-    return translate
+    return OfKind("argmax", translate)
 
 
 def _top_k(call: Call) -> Operation:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aligner.operations.call import Call, Vocabulary
+from aligner.operations.call import Call, OfKind, Vocabulary, of_kind
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Cumulate, Reduce, RunningSum
 from aligner.records.array import Array
@@ -27,7 +27,7 @@ def _settings(call: Call, form: str, correction: float = 1.0, *, with_mean: bool
 
 
 def _reduce(form: str) -> Any:
-    return lambda call: Operation("reduce", _settings(call, form), (call.need(0),))
+    return OfKind("reduce", lambda call: Operation("reduce", _settings(call, form), (call.need(0),)))
 
 
 def _spread(form: str, *, with_mean: bool = False) -> Any:
@@ -39,7 +39,7 @@ def _spread(form: str, *, with_mean: bool = False) -> Any:
             correction = 0.0
         return Operation("reduce", _settings(call, form, correction, with_mean=with_mean), (call.need(0),))
 
-    return translate
+    return OfKind("reduce", translate)
 
 
 def _norm(call: Call) -> Operation:
@@ -59,7 +59,7 @@ def _extreme(form: str) -> Any:
             return Operation("maximum" if form == "max" else "minimum", {}, (given[0], given[1]))
         return Operation("reduce", _settings(call, form), (given[0],))
 
-    return translate
+    return OfKind("reduce", translate)
 
 
 def _running(call: Call) -> Operation:
@@ -72,7 +72,7 @@ def _cumulate(form: str) -> Any:
         x = call.need(0)
         return Operation("cumulate", Cumulate(axis=call.axis(x.ndim), form=form), (x,))
 
-    return translate
+    return OfKind("cumsum", translate)
 
 
 WORDS: Vocabulary = {
@@ -90,8 +90,8 @@ WORDS: Vocabulary = {
     "std": _spread("std"),
     "var_mean": _spread("var", with_mean=True),
     "std_mean": _spread("std", with_mean=True),
-    **dict.fromkeys("norm vector_norm linalg_vector_norm linalg_norm frobenius_norm".split(), _norm),
-    "cumsum": _running,
+    **dict.fromkeys("norm vector_norm linalg_vector_norm linalg_norm frobenius_norm".split(), of_kind("reduce")(_norm)),
+    "cumsum": of_kind("cumsum")(_running),
     "cumprod": _cumulate("multiply"),
     "cummax": _cumulate("maximum"),
     "cummin": _cumulate("minimum"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aligner.operations.call import Call, Vocabulary
+from aligner.operations.call import Call, Vocabulary, of_kind
 from aligner.operations.layer_forms import grid_sample
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Resize
@@ -70,6 +70,6 @@ _RESIZED = (
 ).split()
 
 WORDS: Vocabulary = {
-    **dict.fromkeys(_RESIZED, _resize),
+    **dict.fromkeys(_RESIZED, of_kind("resize")(_resize)),
     **dict.fromkeys("grid_sample grid_sampler grid_sampler_2d grid_sampler_3d".split(), _grid_sample),
 }
