@@ -154,6 +154,15 @@ def test_faults_are_located_and_named(made, fault, turned):
     assert outcome.right and outcome.located and outcome.named, outcome
 
 
+@requires_tflite
+@pytest.mark.parametrize("fault", ["bias-missing", "epsilon", "resize"])
+def test_faults_that_eight_bits_of_the_reference_do_not_hide(made, fault):
+    from benchmarks.runtimes.outcome import compared
+
+    outcome = compared("tflite-int8", "keras", fault, made.folder)
+    assert outcome.right and outcome.located and outcome.named, outcome
+
+
 def test_recurrent_layers_replay_their_settings(tmp_path):
     """A GRU that resets before its product, against one that resets after it with the same numbers."""
     import keras

@@ -178,6 +178,8 @@ class Subgraph:
         if self.values:
             return {}
         found: dict[str, Array] = {}
+        made = self.graph.values.get(node.outputs[0]) if node.outputs else None
+        result = made.shape or () if made is not None else ()
         for name in node.inputs:
             value = self.graph.values.get(name) if name else None
             if value is None or value.shape is None or self.constant(name):
@@ -186,6 +188,8 @@ class Subgraph:
                 continue  # parameters that are computed: zeros would be taken for them
             dtype = np.int64 if "int" in (value.dtype or "") else np.float32
             found[name] = np.broadcast_to(dtype(0), [dim or 1 for dim in value.shape])
+            if node.kind == "conv_transpose" and dtype is np.int64 and value.shape == (len(result),):
+                found[name] = np.array([dim or 1 for dim in result])  # which size it is told to make
         return found
 
     def shape(self, name: str) -> tuple[int | None, ...] | None:
