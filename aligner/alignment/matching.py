@@ -283,7 +283,8 @@ class Matching:
             and self._position(a, reference) == self._position(b, candidate)
         ):
             self.pair_nodes(a, b, Evidence("structure", confidence))
-        for function in (activated, normed):
+        spelled = (a.kind == "norm") != (b.kind == "norm")
+        for function in (activated, normed) if spelled else (activated,):
             ends = function(self.reference, reference), function(self.candidate, candidate)
             if ends[0] is not None and ends[1] is not None and ends[0][1] != ends[1][1]:
                 self.pair_roots(ends[0][0], ends[1][0], Evidence("structure", confidence))
