@@ -273,6 +273,7 @@ class Matching:
         if a is None or b is None or self.reference.moves(a) or self.candidate.moves(b):
             return
         confidence = _one_step_on(self.roots[reference][1].confidence)
+        functions = (activated, normed) if (a.kind == "norm") != (b.kind == "norm") else (activated,)
         if a.kind != b.kind:  # a layer, of which one side has the bias in a node of its own
             a, b = layer_of(self.reference, reference), layer_of(self.candidate, candidate)
             if a is not None and b is not None and a.kind == b.kind and self._parameters_fit(a, b):
@@ -283,8 +284,7 @@ class Matching:
             and self._position(a, reference) == self._position(b, candidate)
         ):
             self.pair_nodes(a, b, Evidence("structure", confidence))
-        spelled = (a.kind == "norm") != (b.kind == "norm")
-        for function in (activated, normed) if spelled else (activated,):
+        for function in functions:
             ends = function(self.reference, reference), function(self.candidate, candidate)
             if ends[0] is not None and ends[1] is not None and ends[0][1] != ends[1][1]:
                 self.pair_roots(ends[0][0], ends[1][0], Evidence("structure", confidence))
