@@ -336,8 +336,9 @@ def test_the_node_that_computes_a_constant_wrongly_is_named_and_not_the_one_that
     assert (name, within) == ("s", {"node": "to_b", "primitive": "constant"})
 
 
-def test_a_factor_that_a_kernel_makes_up_for_is_a_form_whatever_else_its_layer_does():
-    """A GELU without its half, which is in the next kernel; what its pads do wrong is more than a half."""
+@pytest.mark.parametrize("wrong", ["pads", "order"])
+def test_a_factor_that_a_kernel_makes_up_for_is_a_form_whatever_else_its_layer_does(wrong):
+    """A GELU without its half, which is in the next kernel; what that does wrong is more than a half."""
     rng = np.random.default_rng(0)
     arrays = {"w": rng.standard_normal((4, 3, 1, 1)), "k": rng.standard_normal((4, 4, 3, 3)), "root": 2**0.5, "one": 1}
     x = rng.standard_normal((1, 3, 5, 5)).astype(np.float32)
@@ -348,11 +349,12 @@ def test_a_factor_that_a_kernel_makes_up_for_is_a_form_whatever_else_its_layer_d
         if spelled:
             nodes = [first, make.node("Div", ["c", "root"], ["d"], "div"), make.node("Erf", ["d"], ["e"], "erf")]
             nodes += [make.node("Add", ["e", "one"], ["p"], "plus"), make.node("Mul", ["c", "p"], ["g"], "gelu")]
-        pads = [2, 2, 0, 0] if spelled else [1, 1, 1, 1]
+        pads = [2, 2, 0, 0] if spelled and wrong == "pads" else [1, 1, 1, 1]
         nodes.append(make.node("Conv", ["g", "k"], ["y"], "second", pads=pads))
         used = {name for node in nodes for name in node.input}
         held = {name: np.asarray(array, np.float32) for name, array in arrays.items() if name in used}
         held["k"] = held["k"] * np.float32(0.5 if spelled else 1)
+        held["k"] = held["k"][::-1].copy() if spelled and wrong == "order" else held["k"]
         ends = [make.value("x", 1, [1, 3, 5, 5])], [make.value("y", 1, [1, 4, 5, 5])]
         return make.model(nodes, *ends, make.weights(**held), opset=20)
 

@@ -9,7 +9,6 @@ import numpy as np
 from aligner.judgement.joint_test import JointTest, Shown
 from aligner.judgement.regression import LACKED, SURE, regression
 from aligner.judgement.tolerance import masked_otherwise
-from aligner.numerics import relations
 from aligner.operations.operation import Unsupported
 from aligner.records.array import Array
 from aligner.records.graph import Graph
@@ -18,6 +17,9 @@ from aligner.regions.culprit import Culprit
 from aligner.regions.layer_numbers import MATRICES
 from aligner.regions.layers import layer_pairs
 
+_NEARER = 0.1
+"""How far a kernel's size may be from the reference's over a factor, of how far it would be without the factor: wrong
+entries change it by little, and one whose factor is missing altogether by 1."""
 _EQUAL = 1e-4
 """Of the largest magnitude, as in ``reordered``."""
 
@@ -44,8 +46,8 @@ def expects_form(test: JointTest, value: str, start: str, shown: Shown, computed
 
 
 def _makes_up_for(graphs: tuple[Graph, Graph], reader: Measured, found: Array, expected: Array) -> bool:
-    """Whether ``found`` is ``expected`` times a number, and the reader's kernel the reference's over it: a factor that
-    a converter has moved, whatever else the reader does."""
+    """Whether ``found`` is ``expected`` times a number, and the reader's kernel as large as the reference's over it: a
+    factor that a converter has moved, whatever else the reader does, and whatever of its kernel is wrong."""
     left, right = (np.asarray(side, np.float64) for side in (expected, found))
     energy = float(np.square(left).sum()) if left.shape == right.shape else 0.0
     factor = float((left * right).sum()) / energy if energy > 0 and np.isfinite(energy) else 1.0
@@ -60,4 +62,8 @@ def _makes_up_for(graphs: tuple[Graph, Graph], reader: Measured, found: Array, e
         ]
     except (Unsupported, ValueError, IndexError, TypeError, ArithmeticError):
         return False
-    return len(kernels) == 1 and relations.gap(kernels[0][0], factor * kernels[0][1]) <= relations.SAME
+    if len(kernels) != 1:
+        return False
+    sizes = [float(np.linalg.norm(np.asarray(kernel, np.float64))) for kernel in kernels[0]]
+    off = sizes[0] / sizes[1] / factor if factor > 0 and all(sizes) else np.inf
+    return bool(max(off, 1 / off) - 1 <= _NEARER * (max(factor, 1 / factor) - 1))
