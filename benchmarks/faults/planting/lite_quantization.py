@@ -6,7 +6,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from benchmarks.faults.planting.lite_registry import INTEGER, Guilty, fault
-from benchmarks.faults.planting.lite_weights import weight_of
+from benchmarks.faults.planting.lite_weights import BIAS, weight_of
 from benchmarks.faults.tflite_model import Operator, TfliteModel
 
 Random = np.random.Generator
@@ -75,7 +75,9 @@ def quantization_calibration(model: TfliteModel, rng: Random) -> Guilty:
 
 def _has_coded_bias(model: TfliteModel, operator: Operator) -> bool:
     """Whether a layer adds a bias in steps of its input's scale times its kernel's, and errs by another scale."""
-    bias = model.constant(int(operator.inputs[2])) if len(operator.inputs) > 2 and operator.inputs[2] >= 0 else None
+    place = BIAS.get(model.word(operator), len(operator.inputs))
+    given = len(operator.inputs) > place and operator.inputs[place] >= 0
+    bias = model.constant(int(operator.inputs[place])) if given else None
     return bias is not None and bias.dtype == np.int32
 
 

@@ -10,13 +10,13 @@ from benchmarks.faults.planting.lite_registry import FLOAT, INTEGER, Guilty, fau
 from benchmarks.faults.tflite_model import Operator, TfliteModel
 
 Random = np.random.Generator
-_BIAS = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3}
+BIAS = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3}
 """Operations with a weight, their input 1, and where their bias stands."""
 
 
 def weight_of(model: TfliteModel, operator: Operator) -> np.ndarray | None:
     """Convolutions [out, height, width, in], depthwise [1, height, width, out], full layers [out, in]."""
-    if model.word(operator) not in _BIAS:
+    if model.word(operator) not in BIAS:
         return None
     found = model.constant(int(operator.inputs[1]))
     return found if found is not None and found.ndim > 1 and found.dtype in (np.float32, np.int8) else None
@@ -135,13 +135,13 @@ def weights_bias_missing(model: TfliteModel, rng: Random) -> Guilty:
     """A bias is lost."""
 
     def bias(operator: Operator) -> np.ndarray | None:
-        place = _BIAS.get(model.word(operator), len(operator.inputs))
+        place = BIAS.get(model.word(operator), len(operator.inputs))
         return model.constant(int(operator.inputs[place])) if place < len(operator.inputs) else None
 
     operator = model.pick(rng, lambda each: (found := bias(each)) is not None and found.any())
     if operator is None:
         return None
-    model.set_input(operator, _BIAS[model.word(operator)], np.zeros_like(bias(operator)))
+    model.set_input(operator, BIAS[model.word(operator)], np.zeros_like(bias(operator)))
     return [operator]
 
 
