@@ -78,3 +78,40 @@ def test_beside_weights_in_half_precision(shift):
 
     half = convert_float_to_float16(layer(BIAS + np.float32(shift)), keep_io_types=True)
     assert aligner.compare(layer(), half, X).verdict == ("diverged" if shift else "aligned")
+
+
+def test_the_epsilon_of_a_norm_that_is_spelled_out_is_no_bias_that_the_other_side_lost():
+    """What rounding the factor leaves is as much of the tensor as an epsilon: the numbers do not tell them apart."""
+    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    x = RNG.standard_normal((4, 256)).astype(np.float32)
+    x = (x - x.mean(-1, keepdims=True)) / x.std(-1, keepdims=True)
+    shift, factor = (0.1 * RNG.standard_normal(256)).astype(np.float32), np.full(256, 1 + 2**-12, np.float32)
+
+    def model(nodes, weights):
+        ends = (helper.make_tensor_value_info(name, floats, x.shape) for name in "xy")
+        given, made = ([each] for each in ends)
+        held = [onnx.numpy_helper.from_array(np.asarray(v), n) for n, v in weights.items()]
+        return helper.make_model(
+            helper.make_graph(nodes, "g", given, made, held),
+            opset_imports=[helper.make_opsetid("", 17)],
+            ir_version=9,
+        )
+
+    whole = helper.make_node("LayerNormalization", ["x", "scale", "shift"], ["y"], "norm", axis=-1, epsilon=2**-11)
+    steps = [
+        ("Cast", "half", "wide"),
+        ("ReduceMean", "x", "m"),
+        ("Sub", "x m", "c"),
+        ("Mul", "c c", "s"),
+        ("ReduceMean", "s", "v"),
+        ("Add", "v epsilon", "e"),
+        ("Sqrt", "e", "d"),
+        ("Div", "c d", "n"),
+        ("Mul", "n wide", "f"),
+        ("Add", "f shift", "y"),
+    ]
+    more = {"Cast": {"to": floats}, "ReduceMean": {"axes": [-1]}}
+    spelled = [helper.make_node(op, read.split(), [made], made, **more.get(op, {})) for op, read, made in steps]
+    reference = model([whole], {"scale": factor, "shift": shift})
+    half = {"half": factor.astype(np.float16), "shift": shift, "epsilon": np.float32(2**-11)}
+    assert aligner.compare(reference, model(spelled, half), x).verdict == "aligned"

@@ -162,11 +162,16 @@ def _numbers(layer: Layer, role: str, twin: Layer) -> Array | None:
 
 
 def _alone(culprit: Culprit, pairs: list[LayerPair], side: int) -> Iterator[Differing]:
-    """What is added outside of layers that answer each other: as many in order, else zeros for what is nowhere."""
+    """What is added outside of layers that answer each other: as many in order, else zeros for what is nowhere.
+
+    One number alone that the other side adds nowhere is part of a formula: the epsilon of a norm that is spelled out.
+    """
     mine, theirs = (_summands(culprit.subgraphs[one], pairs, one) for one in (side, 1 - side))
     in_order = [one.numbers.size for one in mine] == [one.numbers.size for one in theirs]
     for place, one in enumerate(mine):
         others = [other.numbers for other in theirs if other.numbers.size == one.numbers.size]
+        if not in_order and one.numbers.size == 1:
+            continue
         other = theirs[place].numbers if in_order else np.zeros_like(one.numbers)
         if in_order or all(_is_another(culprit, one.numbers, held) for held in others):
             where = one.node.name if side else theirs[place].node.name if in_order else culprit.where
