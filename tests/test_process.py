@@ -56,6 +56,16 @@ def wait_for(path, seconds: float = 10) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.parametrize(
+    ("said", "spins"), [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")]
+)
+def test_threads_that_wait_sleep_soon_unless_the_user_says_otherwise(tmp_path, monkeypatch, said, spins):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    asked = "def work():\n    print(os.environ.get('GOMP_SPINCOUNT'))\n    return 0"
+    assert run(asked, tmp_path, **said)[1].split() == [spins]
+
+
 @pytest.mark.parametrize("code", [0, 1, 2, 3])
 def test_exit_code_is_passed_on(tmp_path, code):
     assert run(f"def work(): print('report'); return {code}", tmp_path) == (code, "report\n", "")

@@ -17,9 +17,10 @@ from benchmarks.speed.stopwatch import timed
 def main():
     """The command line of this module."""
     reference, candidate, file, *rest = sys.argv[1:]
-    from aligner.execution.memory import keep_pages
+    from aligner.execution.memory import keep_pages, wait_asleep
 
     keep_pages()
+    wait_asleep()
     import_frameworks((reference, candidate))
     import aligner
 
