@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from aligner.numerics.blocks import ROW, Workspace, dot, norm, single, total, weighted
+from aligner.operations.kernels.products import matrix_product
 
 
 @pytest.mark.parametrize("size", [1, ROW - 1, ROW, 3 * ROW + 5])
@@ -57,3 +58,16 @@ def test_half_precision_becomes_single_precision_exactly():
     found, finite = single(half, np.empty(half.size, np.int32)), np.isfinite(half)
     assert np.array_equal(found[finite].view(np.int32), half[finite].astype(np.float32).view(np.int32))
     assert (np.abs(found[~finite]) > np.finfo(np.float16).max).all()
+
+
+@pytest.mark.parametrize("lead", [(), (1, 2)])
+@pytest.mark.parametrize(
+    ("rows", "inner", "columns"), [(32, 32, 1000), (64, 64, 130), (200, 200, 50), (5, 0, 3), (0, 3, 5), (1, 70, 9000)]
+)
+def test_a_product_in_pieces_is_the_product(lead, rows, inner, columns):
+    rng = np.random.default_rng(0)
+    left, right = rng.standard_normal((*lead, rows, inner)), rng.standard_normal((inner, columns))
+    for one, other in ((left, right), (left.astype(np.float32), right.astype(np.float32)), (left, right[:, 0])):
+        found = matrix_product(one, other)
+        assert found.dtype == one.dtype and found.shape == (one @ other).shape
+        np.testing.assert_allclose(found, one @ other, rtol=1e-5, atol=1e-4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from aligner.operations.kernels.products import matrix_product
 from aligner.operations.operation import Operation, computes_by, wide
 from aligner.operations.settings import Attention
 from aligner.records.array import Array
@@ -13,14 +14,14 @@ from aligner.records.array import Array
 def attend(operation: Operation, settings: Attention) -> Array:
     """softmax(scale · Q·Kᵀ + mask) · V; ``merged`` lays the heads [batch, heads, length, width] side by side."""
     query, key, value = (wide(a) for a in operation.data)
-    logits = query @ key.swapaxes(-1, -2) * settings.scale
+    logits = matrix_product(query, key.swapaxes(-1, -2)) * settings.scale
     mask = operation.parameters.get("mask")
     if mask is not None:
         logits = np.where(mask, logits, -np.inf) if mask.dtype.kind == "b" else logits + mask
     if settings.causal:
         logits = np.where(np.tri(*logits.shape[-2:]).astype(bool), logits, -np.inf)
     weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    result: Array = weights / weights.sum(axis=-1, keepdims=True) @ value
+    result = matrix_product(weights / weights.sum(axis=-1, keepdims=True), value)
     if settings.merged:
         result = np.moveaxis(result, 1, 2)
         result = result.reshape(*result.shape[:2], -1)

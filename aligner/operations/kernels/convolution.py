@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from aligner.operations.kernels.products import matrix_product
 from aligner.operations.operation import Operation, Unsupported, channels_back, channels_first, computes_by, wide
 from aligner.operations.settings import Convolution, TransposedConvolution, Windowed
 from aligner.records.array import Array
@@ -40,7 +41,7 @@ def convolve(operation: Operation, settings: Convolution) -> Array:
     weight = kernel.reshape(groups, out // groups, c // groups, *kernel.shape[2:])
     for place, window in windows(kernel.shape[2:], settings, sizes):
         part, taps = x[window].reshape(n, groups, c // groups, -1), weight[place]
-        result += taps[None, :, :, 0, None] * part if c == groups else np.matmul(taps[None], part)
+        result += taps[None, :, :, 0, None] * part if c == groups else matrix_product(taps[None], part)
     return _finished(result.reshape(n, out, *sizes), operation, settings)
 
 
@@ -60,7 +61,7 @@ def convolve_transposed(operation: Operation, settings: TransposedConvolution) -
     flat = x.reshape(n, groups, inner, -1)
     for place, window in windows(kernel.shape[2:], settings, sizes):
         taps = weight[place].swapaxes(1, 2)
-        result[window] += np.matmul(taps[None], flat).reshape(n, groups, out // groups, *sizes)
+        result[window] += matrix_product(taps[None], flat).reshape(n, groups, out // groups, *sizes)
     inside: Any = (..., *(slice(begin, size - end) for size, (begin, end) in zip(full, settings.pads, strict=True)))
     return _finished(result.reshape(n, out, *full)[inside], operation, settings)
 
