@@ -46,6 +46,7 @@ def recurrent():
     x = layers.Embedding(10, 4, name="table")(words)
     x = layers.LSTM(5, return_sequences=True, name="lstm")(x)
     x = layers.GRU(4, return_sequences=True, reset_after=False, name="plain")(x)
+    x = layers.LSTM(4, return_sequences=True, go_backwards=True, name="back")(x)
     x = layers.Bidirectional(layers.GRU(3, name="turn"), name="both")(x)
     return settled(keras.Model(words, layers.Dense(2, name="head")(x), name="reader"))
 

@@ -295,6 +295,16 @@ def test_heads_that_share_their_keys():
     assert proven(causes(Net(attend(True)), Net(attend(False)), image((1, 4, 7, 5))))[:1] == ["attention-mask"]
 
 
+def test_a_bias_before_a_softmax_is_no_mask():
+    right, wrong = (torch.tensor([0.3, -0.4, 0.0, 1.0]) * factor for factor in (1, 0))
+
+    def classify(bias):
+        return lambda n, x: torch.softmax(x @ torch.linspace(-1, 1, 20).reshape(5, 4) + bias, -1)
+
+    found = causes(Net(classify(right)), Net(classify(wrong)), image((1, 2, 7, 5)))
+    assert "attention-mask" not in {cause.id for cause in found}
+
+
 def test_a_window_lost_where_the_other_side_is_only_causal():
     def attend(window):
         def forward(n, x):

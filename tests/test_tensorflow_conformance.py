@@ -77,6 +77,7 @@ def test_a_live_model_replays_layer_by_layer():
     assert [node.scope for node in graph.nodes if node.kind == "recurrent"] == [
         "lstm",
         "plain",
+        "back",
         "both.forward_turn",
         "both.backward_turn",
     ]

@@ -40,8 +40,11 @@ class Layer:
     @property
     def cut(self) -> str:
         """ "outputs 64 to 127", "" where all of them count."""
-        if self.places is None or self.whole["kernel"].size == self.parameters["kernel"].size:
+        role = "kernel" if "kernel" in self.parameters else "w"
+        if self.places is None or self.whole[role].size == self.parameters[role].size:
             return ""
+        if role == "w":
+            return f"direction {self.places[0]}"
         return f"outputs {self.places.min()} to {self.places.max()}"
 
     def bare(self, parameters: dict[str, Array]) -> dict[str, Array]:

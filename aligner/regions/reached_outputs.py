@@ -1,18 +1,20 @@
-"""Layers of which only some outputs reach the end of a region: queries, keys and values that one matrix projects."""
+"""Layers of which a part alone reaches the end of a region: queries of all that a matrix projects, one direction."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from aligner.operations.kinds import LINEAR
-from aligner.operations.operation import Unsupported
+from aligner.operations.operation import Operation, Unsupported
+from aligner.operations.settings import Recurrent
 from aligner.parameters.folding import output_axis
 from aligner.records.array import Array
 from aligner.regions.culprit import Culprit
 from aligner.regions.folding import Layer, channel_axis
-from aligner.regions.subgraph import Change
+from aligner.regions.subgraph import Change, change_node
 
 _WHOLE = 0.1
 """How far from a whole number the place of an output may come out: half of one would still say which it is."""
@@ -22,10 +24,14 @@ _ROLES = frozenset({"kernel", "bias"})
 def narrowed(culprit: Culprit, reference: Layer, candidate: Layer) -> tuple[Layer, Layer] | None:
     """Both layers cut to the outputs that the region's end holds, in one order; None where that cannot be told.
 
-    Asked of layers of one kind that read as many inputs and make other numbers of outputs.
+    Asked of layers of one kind that read as many inputs and make other numbers of outputs, or go in other directions.
     """
     layers = reference, candidate
-    if reference.operation.kind != candidate.operation.kind or not all(map(_can_be_cut, layers)):
+    if reference.operation.kind != candidate.operation.kind:
+        return None
+    if reference.operation.kind == "recurrent":
+        return _of_one_direction(culprit, layers)
+    if not all(map(_can_be_cut, layers)):
         return None
     axis = output_axis(candidate.operation, candidate.parameters["kernel"]) or 0
     shapes = [list(layer.parameters["kernel"].shape) for layer in layers]
@@ -39,6 +45,40 @@ def narrowed(culprit: Culprit, reference: Layer, candidate: Layer) -> tuple[Laye
     if any(np.unique(row).size != row.size for row in both):
         return None  # an output of one side is several of the other's
     return _cut(reference, axis, both[0]), _cut(candidate, axis, both[1])
+
+
+def _of_one_direction(culprit: Culprit, layers: tuple[Layer, Layer]) -> tuple[Layer, Layer] | None:
+    counts = [len(layer.operation.read(Recurrent).directions) for layer in layers]
+    if counts[0] == counts[1]:
+        return None
+    reached = [
+        _directions(culprit, side, layer, count) if count > 1 else [0]
+        for side, (layer, count) in enumerate(zip(layers, counts, strict=True))
+    ]
+    if any(len(each) != 1 for each in reached):
+        return None
+    return _cut(layers[0], 0, np.asarray(reached[0])), _cut(layers[1], 0, np.asarray(reached[1]))
+
+
+def _directions(culprit: Culprit, side: int, layer: Layer, count: int) -> list[int]:
+    """The directions without whose weights the region's end is another; none where it cannot be computed."""
+    subgraph, found = culprit.subgraphs[side], []
+    try:
+        plain = subgraph.replay(change_node(layer.node, lambda operation: operation))
+        for direction in range(count):
+            without = partial(_without, direction=direction)
+            if not np.array_equal(plain, subgraph.replay(change_node(layer.node, without))):
+                found.append(direction)
+    except Unsupported:
+        return []
+    return found
+
+
+def _without(operation: Operation, direction: int) -> Operation:
+    """A cell that gets nothing of its input in one direction."""
+    changed = operation.parameters["w"].copy()
+    changed[direction] = 0
+    return operation.with_parameters(w=changed)
 
 
 def _can_be_cut(layer: Layer) -> bool:

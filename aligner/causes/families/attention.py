@@ -163,12 +163,17 @@ def _masks(operation: Operation) -> Iterator[tuple[str, Operation]]:
                 yield _IGNORES, operation.with_data(condition, scores, scores)
     else:
         left, right = operation.data
-        hides = [bool(_hidden(each).any()) for each in (left, right)]
-        if hides != [True, False]:  # else what is added are the scores
+        if _is_mask(right):
             yield _IGNORES, operation.with_data(left, np.zeros_like(right))
-        if hides != [False, True]:
+            yield "inverts its mask", operation.with_data(left, -right)
+        if _is_mask(left):
             yield _IGNORES, operation.with_data(np.zeros_like(left), right)
-        yield "inverts its mask", operation.with_data(left, -right)
+
+
+def _is_mask(added: Array) -> bool:
+    """Whether an operand leaves some scores as they are and makes nothing of all others, as far as float32 can tell."""
+    hidden = added <= math.log(np.finfo(np.float32).eps / 2)
+    return bool(hidden.any() and ((added == 0) | hidden).any() and not (added > 0).any())
 
 
 def _scales_scores(subgraph: Subgraph, node: Node) -> bool:

@@ -48,10 +48,8 @@ def _ones(call: Call) -> Operation:
 
 def _recurrent(call: Call) -> Operation:
     """Operands x, kernel [in, gates · units], recurrent kernel, bias; a GRU that resets after its product has two."""
-    cell, directions = call.text("cell", ""), ("reverse" if call.flag("go_backwards") else "forward",)
-    if directions == ("reverse",) and not call.flag("last"):
-        raise call.unknown("states in the order in which they were made")
-    bias = call.operand(3)
+    cell, bias = call.text("cell", ""), call.operand(3)
+    steps = slice(None, None, -1 if call.flag("go_backwards") else 1)  # states come in the order in which they are made
     parameters = {"w": call.need(1).T[None], "r": call.need(2).T[None]}
     if bias is not None:
         fed, *kept = bias.reshape(-1, parameters["w"].shape[1])
@@ -59,13 +57,13 @@ def _recurrent(call: Call) -> Operation:
     settings = Recurrent(
         cell=cell,
         gates=_GATES[cell],
-        directions=directions,
+        directions=("forward",),
         after=call.flag("reset_after"),
         batch_first=True,
         layout="joined",
         last=call.flag("last"),
     )
-    return Operation("recurrent", settings, (call.need(0),), parameters)
+    return Operation("recurrent", settings, (call.need(0)[:, steps],), parameters)
 
 
 _SELU = Selu(alpha=1.6732632423543772848170429916717, scale=1.0507009873554804934193349852946)
