@@ -194,11 +194,21 @@ class ClosedRegions:
         from aligner.judgement.moved_factors import MovedFactors
 
         if not unit_of(region_numbers(self.graphs, self._walk.items[start])):
-            return {}
+            return self._undone(start)
         found = MovedFactors(self._walk, self._joint_test(), self._guilty).region(start)
         if found is None or self._never & {*found[0], *self._walk.exits(found[0])}:
             return {}
         return self._same(*found)
+
+    def _undone(self, start: str) -> dict[str, Judgement]:
+        """Excuse weights in few bits that hold a factor which another layer undoes, or that undo one."""
+        from aligner.judgement.undone import Undone
+
+        if self._verdicts[start].rule != "weights-off-grid" or not Undone(self._walk, self.runs).explains(
+            start, shown=True
+        ):
+            return {}
+        return {start: self._excused(start, "closed-region", {start})}
 
     def _grown(self, inside: set[str]) -> set[str] | None:
         """Grow forward until everything that leaves the region is right; None where that never comes."""

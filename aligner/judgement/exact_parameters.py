@@ -17,7 +17,7 @@ import numpy as np
 from aligner.judgement.gain import factor_at, unit_of
 from aligner.judgement.regression import SURE, regression
 from aligner.judgement.tolerance import region_numbers
-from aligner.operations.kinds import SCALES, SHIFTS
+from aligner.operations.kinds import LAYERS, SCALES, SHIFTS
 from aligner.operations.operation import Operation, Unsupported
 from aligner.records.array import Array
 from aligner.records.graph import Graph, Node
@@ -67,7 +67,15 @@ def may_differ(graphs: tuple[Graph, Graph], item: Measured) -> bool:
     if item.local is None or item.local.mismatched or not item.local.errors.beyond:
         return False
     numbers = region_numbers(graphs, item)
-    return (numbers.quantized or unit_of(numbers) > 0) and any(_differing(Culprit(graphs, item)))
+    if not numbers.quantized and not unit_of(numbers):
+        return False
+    culprit = Culprit(graphs, item)
+    return any(_differing(culprit)) or any(map(_waits_for_numbers, culprit.subgraphs))
+
+
+def _waits_for_numbers(subgraph: Subgraph) -> bool:
+    """Whether a layer can be read only beside the tensors of a run: one whose size an operand says."""
+    return any(subgraph.operation(node) is None for node in subgraph.of_kind(*LAYERS))
 
 
 def shown_difference(culprit: Culprit, *, excused: bool) -> Differing | None:

@@ -9,7 +9,7 @@ in the place of a clip fails the second: the end is right with it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -17,10 +17,14 @@ import numpy as np
 
 from aligner.execution.evidence import gather
 from aligner.execution.injection import numpy_dtype
+from aligner.execution.joint_runs import JointRuns
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
 from aligner.judgement.exact_parameters import may_differ, shown_difference
+from aligner.judgement.region_walk import RegionWalk
+from aligner.judgement.simulated_rounding import may_exceed, simulated
 from aligner.judgement.tolerance import region_numbers
+from aligner.judgement.undone import Undone
 from aligner.records.axis_order import to_candidate, to_reference
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
@@ -32,6 +36,9 @@ Within = tuple[str, str, str | None]
 _MENDED = 0.5
 """Share of its error's energy that a region keeps at most without what a guilty node adds: the greater part is the
 node's. Energies of errors that know nothing of each other add up, as rounding of what the region reads does."""
+_ROUNDING = "rounding"
+_PATIENCE = 4
+"""Pairs blamed by their numbers, after which nobody asks of others whether something undoes them: it has diverged."""
 _ALIKE = 2.0
 """How far the region's error may be from what it is computed to be."""
 
@@ -49,7 +56,11 @@ class InnerNodes:
         ``excused``: values whose form is another, as others undo it.
         """
         graphs = self.sides[0].graph, self.sides[1].graph
-        asked = [item for item in measured if self._may_hide(graphs, item) or may_differ(graphs, item)]
+        asked = [i for i in measured if any(may(graphs, i) for may in (self._may_hide, may_differ, may_exceed))]
+        walk = RegionWalk(measured, graphs[1])
+        walk.free |= set(excused)
+        undone, blamed = Undone(walk, JointRuns(self.sides, self.passes)), 0
+        answers = {value: item.pair.reference for value, item in self.passes.measured.items()}
         for value, evidence in gather(*self.sides, self.passes, asked, most=len(asked)).items():
             item = self.passes.measured[value]
             culprit = Culprit(graphs, item, evidence)
@@ -57,8 +68,11 @@ class InnerNodes:
             if found is not None and not (found.is_cut and self._is_unseen(item, found)):
                 where: Within = (found.node.name, "range", None)
                 yield item, where if found.side else (culprit.where, "range", found.node.name), _words(found)
-            elif found is None and (other := shown_difference(culprit, excused=value in excused)) is not None:
-                yield item, other.place, other.words
+            elif found is None and (told := _by_numbers(culprit, answers, excused=value in excused)) is not None:
+                few, written = region_numbers(graphs, item).quantized, told[0][1] != _ROUNDING
+                if not few or blamed >= _PATIENCE or not undone.explains(value, shown=written):
+                    blamed += 1
+                    yield item, *told
 
     def _is_unseen(self, item: Measured, inner: InnerTensor) -> bool:
         """Whether the outputs differ by something else than what is cut off: calibrations leave out tails.
@@ -111,6 +125,18 @@ class InnerNodes:
         if seen is None or held is None:
             return False
         return bool(seen.min <= held.low + held.step / 2 or seen.max >= held.high - held.step / 2)
+
+
+def _by_numbers(culprit: Culprit, answers: Mapping[str, str], *, excused: bool) -> tuple[Within, str] | None:
+    """A parameter that shows in a region's error, or an error that is more than rounding to its grids."""
+    other = shown_difference(culprit, excused=excused)
+    if other is not None:
+        return other.place, other.words
+    noise = None if excused else simulated(culprit, answers)
+    if noise is None or not noise.exceeded:
+        return None
+    words = f"off by {noise.seen:.2g} (root mean square), where rounding to its steps leaves {noise.expected:.2g}"
+    return (culprit.where, _ROUNDING, None), words
 
 
 def _errs(inner: InnerTensor) -> bool:

@@ -31,7 +31,8 @@ GRAPH_RULES = {
     "inner-node-errs": "in few bits, a tensor inside the region is not what its node computes of what it reads, and "
     "the region's end comes nearer to the reference without that; in half precision, the other side's numbers hold "
     "nothing of what a factor changes that stands in one model alone; in either, they hold all of what another bias, "
-    "or other numbers of a normalisation, would change",
+    "or other numbers of a normalisation, would change; in few bits, the region is three times as far off as the "
+    "reference's own numbers are, rounded to the same steps; and no other layer undoes it",
     "of-no-effect": "the shapes do not fit, and every output agrees all the same: two tensors that do not answer each "
     "other, or another way to compute the same",
     "contradiction": "right alone and wrong within the whole, although what it reads agrees",

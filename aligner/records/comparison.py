@@ -124,9 +124,10 @@ class Within:
     nothing of the candidate answers, or, without one, through a node that the candidate has where it computes the same
     rightly; "operand": it reads another tensor than there; "range": its scale or the end of its range, or that of
     the quantised reference's ``reference_node``; "bias", "shift" and other parameters: they are not the other side's,
-    and the error is what that changes; "order": with the axes of what it moves in another order everything
-    behind is right; "nonfinite": the node makes what is no number of what is, and the reference has numbers alone; the
-    id of a cause: a change of this node alone leaves nothing of the error.
+    and the error is what that changes; "rounding": it is off by more than rounding to its grids leaves; "order": with
+    the axes of what it moves in another order everything behind is right; "nonfinite": the node makes what is no number
+    of what is, and the reference has numbers alone; the id of a cause: a change of this node alone leaves nothing of
+    the error.
     """
 
     node: str
