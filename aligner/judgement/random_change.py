@@ -11,9 +11,9 @@ SEEN = 2.0
 """How far past its limit an exit must go for a change inside to count as seen there: the limit holds a fault and the
 rounding of the rest, each of which may fill it."""
 UNDONE = 0.5
-"""Share of its own error that a reader may keep when fed with the reference's tensor, to be taken for put right by it:
-an error that has nothing to do with the tensor adds to it and leaves none smaller. Likewise, where a region is left, of
-what a change as large as that inside it would do there."""
+"""Share of its own error that a reader may keep when fed with another tensor, to be taken for put right by it: an error
+that has nothing to do with the tensor adds to it and leaves none smaller. Likewise, where a region is left, of what a
+change as large as that inside it would do there."""
 
 
 def changed_as_much(found: Array, expected: Array) -> Array:
