@@ -182,3 +182,26 @@ def test_a_factor_of_one_that_stands_for_another_is_paired_with_it():
     pairs = align(left, right, reference_sketches=seen, candidate_sketches=other, inputs=[("rx", "cx")]).pairs
     answered = {pair.candidate: pair.reference for pair in pairs}
     assert (answered["cmul_1"], answered["cmul_2"]) == ("rmul_1", "rmul_2")
+
+
+def test_a_layer_with_its_norm_folded_in_is_known_by_its_node():
+    """A sum of two branches that hold what the other branch holds on the other side: names say which is which."""
+
+    def network(prefix, folded):
+        rng = np.random.default_rng(folded)
+        builder = GraphBuilder(prefix=prefix)
+        x, made, sketches = builder.input(f"{prefix}x", (1, 4, 8, 6)), [], {}
+        for scope in ("long", "short"):
+            value = builder.node("conv", [x, builder.weight(rng.normal(size=(4, 4, 1, 1)))], (1, 4, 8, 6), scope)
+            if not folded:
+                vectors = [builder.weight(rng.uniform(0.5, 2, 4)) for _ in range(4)]
+                value = builder.node("norm", [value, *vectors], (1, 4, 8, 6), f"{scope}_norm", epsilon=1e-5)
+            size = 1.0 + 2.0 * ((scope == "short") != folded)
+            sketches[value] = Sketch((1, 4, 8, 6), "float32", size + 0.1 * folded, 0.5 * size, -size, 2 * size)
+            made.append(value)
+        return builder.graph(builder.node("relu", [builder.node("add", made, (1, 4, 8, 6))], (1, 4, 8, 6))), sketches
+
+    (left, seen), (right, other) = network("r", False), network("c", True)
+    pairs = align(left, right, reference_sketches=seen, candidate_sketches=other, inputs=[("rx", "cx")]).pairs
+    answered = {pair.candidate: pair.reference for pair in pairs}
+    assert (answered["cconv_0"], answered["cconv_1"]) == ("rnorm_1", "rnorm_3")

@@ -61,6 +61,15 @@ def layer_of(skeleton: Skeleton, value: str) -> Node | None:
     return node if node is not None and node.kind in LINEAR else None
 
 
+def normed_layer(skeleton: Skeleton, value: str) -> Node | None:
+    """The linear node that computes a value, itself or but for what a converter may fold into it: bias and norm."""
+    node = skeleton.producer.get(value)
+    data = skeleton.data_inputs(node) if node is not None and node.kind == "norm" else []
+    if node is not None and len(data) == 1 and _fusible(skeleton, node):
+        value = skeleton.root(data[0])
+    return layer_of(skeleton, value)
+
+
 def gates_itself(skeleton: Skeleton, node: Node) -> bool:
     """Whether a product is that of a tensor and a function of it alone: the end of a SiLU that is spelled out."""
     data = [skeleton.root(name) for name in skeleton.data_inputs(node)] if node.kind == "mul" else []

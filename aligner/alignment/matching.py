@@ -27,6 +27,7 @@ from aligner.alignment.layer_ends import (
     gates_itself,
     layer_of,
     normed,
+    normed_layer,
     one_with_constant,
     tail,
     with_bias,
@@ -256,12 +257,12 @@ class Matching:
 
     def _made_by_partners(self, left: str, right: str) -> bool:
         """Whether two nodes that are paired already compute them, each as the same of its outputs, or as a layer with
-        its bias."""
+        its bias and its norm."""
         roots = self.reference.root(left), self.candidate.root(right)
         a, b = self.reference.producer.get(roots[0]), self.candidate.producer.get(roots[1])
         if a is not None and b is not None and self.node_partner.get(a.index) is b:
             return self._position(a, roots[0]) == self._position(b, roots[1])
-        layers = layer_of(self.reference, roots[0]), layer_of(self.candidate, roots[1])
+        layers = normed_layer(self.reference, roots[0]), normed_layer(self.candidate, roots[1])
         return layers[0] is not None and self.node_partner.get(layers[0].index) is layers[1] is not None
 
     def _may_pair(self, left: str, right: str) -> bool:
