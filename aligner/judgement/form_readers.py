@@ -45,7 +45,8 @@ def expects_form(test: JointTest, value: str, start: str, shown: Shown, computed
     if told is not None and told[0] <= LACKED and told[0] + SURE * told[1] < 1:
         # of two layers with strange weights, neither's numbers have to do with the other's, either
         undone = left.errors.rmse <= UNDONE * own.errors.rmse
-        if undone or is_another_form(*shown.arrays[start]):
+        # what the reader makes may be moved on as well: then nobody has turned it back
+        if undone or (is_another_form(*shown.arrays[start]) and not is_another_form(*shown.arrays[value])):
             return True
     return _makes_up_for(test.graphs, test.walk.items[value], *shown.arrays[start])
 
