@@ -68,11 +68,26 @@ class InnerNodes:
             if found is not None and not (found.is_cut and self._is_unseen(item, found)):
                 where: Within = (found.node.name, "range", None)
                 yield item, where if found.side else (culprit.where, "range", found.node.name), _words(found)
-            elif found is None and (told := _by_numbers(culprit, answers, excused=value in excused)) is not None:
+            elif found is None and (told := self._by_numbers(culprit, answers, excused=value in excused)) is not None:
                 few, written = region_numbers(graphs, item).quantized, told[0][1] != _ROUNDING
                 if not few or blamed >= _PATIENCE or not undone.explains(value, shown=written):
                     blamed += 1
                     yield item, *told
+
+    def _by_numbers(self, culprit: Culprit, answers: Mapping[str, str], *, excused: bool) -> tuple[Within, str] | None:
+        """A parameter that shows in a region's error, or an error that is more than rounding to its grids.
+
+        What was recorded in few bits may have been computed of finer numbers: what those are nobody knows.
+        """
+        other = shown_difference(culprit, excused=excused)
+        if other is not None:
+            return other.place, other.words
+        runs = all(side.session.capabilities.computes for side in self.sides)
+        noise = simulated(culprit, answers) if runs and not excused else None
+        if noise is None or not noise.exceeded:
+            return None
+        words = f"off by {noise.seen:.2g} (root mean square), where rounding to its steps leaves {noise.expected:.2g}"
+        return (culprit.where, _ROUNDING, None), words
 
     def _is_unseen(self, item: Measured, inner: InnerTensor) -> bool:
         """Whether the outputs differ by something else than what is cut off: calibrations leave out tails.
@@ -125,18 +140,6 @@ class InnerNodes:
         if seen is None or held is None:
             return False
         return bool(seen.min <= held.low + held.step / 2 or seen.max >= held.high - held.step / 2)
-
-
-def _by_numbers(culprit: Culprit, answers: Mapping[str, str], *, excused: bool) -> tuple[Within, str] | None:
-    """A parameter that shows in a region's error, or an error that is more than rounding to its grids."""
-    other = shown_difference(culprit, excused=excused)
-    if other is not None:
-        return other.place, other.words
-    noise = None if excused else simulated(culprit, answers)
-    if noise is None or not noise.exceeded:
-        return None
-    words = f"off by {noise.seen:.2g} (root mean square), where rounding to its steps leaves {noise.expected:.2g}"
-    return (culprit.where, _ROUNDING, None), words
 
 
 def _errs(inner: InnerTensor) -> bool:
