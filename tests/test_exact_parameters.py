@@ -65,6 +65,51 @@ def test_a_bias_that_a_quantised_reference_alone_has_is_told():
     assert aligner.compare(layer(codes=True), layer(None), X).verdict == "diverged"
 
 
+def widened(bias=BIAS[:4] / 5, *, codes=False):
+    """A transposed convolution without its last row and column, and a tanh: in eight bits cropped behind it, each
+    tensor held in codes of its own; in floats cropped by its pads, the bias by its own node."""
+    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    kernel, nodes = KERNEL[:8, :4], []
+    weights = {"k": kernel}
+
+    def add(op, inputs, output, **attributes):
+        nodes.append(helper.make_node(op, inputs.split(), [output], output, **attributes))
+
+    def held(name, as_codes, low=-4.0):
+        weights.update({f"{name}_s": np.float32((4 - low) / 255), f"{name}_z": np.uint8(round(-low * 255 / (4 - low)))})
+        add("QuantizeLinear", f"{name} {name}_s {name}_z", f"{as_codes}_q")
+        add("DequantizeLinear", f"{as_codes}_q {name}_s {name}_z", as_codes)
+
+    if codes:
+        step = np.float32(np.abs(kernel).max() / 127)
+        weights |= {"k": np.rint(kernel / step).astype(np.int8), "k_s": step, "b": bias}
+        weights |= {"begin": np.array([0, 0]), "end": np.array([-1, -1]), "axes": np.array([2, 3])}
+        held("x", "x_d", low=0.0)
+        add("DequantizeLinear", "k k_s", "k_d")
+        add("ConvTranspose", "x_d k_d b", "wide", strides=[2, 2])
+        held("wide", "wide_d")
+        add("Slice", "wide_d begin end axes", "cut")
+        held("cut", "sum")
+    else:
+        weights["b"] = bias.reshape(1, -1, 1, 1)
+        add("ConvTranspose", "x k", "wide", strides=[2, 2], pads=[0, 0, 1, 1])
+        add("Add", "wide b", "sum")
+    add("Tanh", "sum", "y")
+    ends = [helper.make_tensor_value_info(n, floats, s) for n, s in (("x", X.shape), ("y", (1, 4, 32, 32)))]
+    stored = [onnx.numpy_helper.from_array(np.asarray(v), n) for n, v in weights.items()]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], stored)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["float to int8", "int8 to float"])
+def test_a_bias_lost_before_a_crop_that_one_side_holds_in_codes_of_its_own_is_told(back):
+    lost = np.zeros(4, np.float32)
+    right = aligner.compare(widened(codes=back), widened(codes=not back), X)
+    wrong = aligner.compare(widened(codes=back), widened(lost, codes=not back), X)
+    assert (right.verdict, wrong.verdict) == ("aligned", "diverged")
+    assert wrong.first_divergence.within.primitive == "bias"
+
+
 def test_a_bias_that_takes_back_what_rounded_weights_add_is_no_fault():
     off = ((CODES * STEP - KERNEL) * X.mean((0, 2, 3)).reshape(1, -1, 1, 1)).sum((1, 2, 3))
     corrected = (BIAS - off).astype(np.float32)

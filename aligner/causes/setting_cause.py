@@ -78,7 +78,7 @@ class SettingCause(Cause):
             for name, value in operation.settings.items()
             if name in theirs.settings and name not in UNCOMPARED and not alike(value, theirs.settings[name])
         }
-        words = f"{listed(wrong)} in {other.op} {other.name}, {listed(right)} in the reference's {node.op}"
+        words = f"{listed(wrong)} in {_called(other)}, {listed(right)} in the reference's {_called(node)}"
         suggestion = f"give {other.name} {_advised(culprit, operation.kind, right)}"
         for settings in (right, every):
             vague = self.follows and settings is every and len(every) > len(right)
@@ -111,6 +111,11 @@ class SettingCause(Cause):
                 borrowed=any(name in there and alike(value, there[name]) for name, value in settings.items()),
                 alike=all(name in there and alike(value, there[name]) for name, value in before.items()),
             )
+
+
+def _called(node: Node) -> str:
+    """What it does and its name, where that says more."""
+    return node.op if node.op == node.name else f"{node.op} {node.name}"
 
 
 def _answering(culprit: Culprit, node: Node) -> str:
