@@ -8,6 +8,8 @@ import pytest
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+import onnx_models as make  # noqa: E402
+
 import aligner  # noqa: E402
 
 RNG = np.random.default_rng(3)
@@ -20,7 +22,7 @@ CODES = np.rint(KERNEL / STEP).astype(np.int8)
 
 def layer(bias=BIAS, *, codes=False, added=False):
     """A convolution and a ReLU; ``codes``: input and weights in eight bits; ``added``: the bias by its own node."""
-    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    helper = onnx.helper
     weights, nodes = {"k": CODES if codes else KERNEL}, []
     if codes:
         weights |= {"k_s": STEP, "x_s": np.float32(4 / 255), "x_z": np.uint8(0)}
@@ -35,14 +37,8 @@ def layer(bias=BIAS, *, codes=False, added=False):
         weights["b"] = bias.reshape(1, -1, 1, 1)
         nodes.append(helper.make_node("Add", ["p", "b"], ["c"], "add"))
     nodes.append(helper.make_node("Relu", ["c"], ["y"], "relu"))
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info("x", floats, X.shape)],
-        [helper.make_tensor_value_info("y", floats, None)],
-        [onnx.numpy_helper.from_array(np.asarray(v), n) for n, v in weights.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    ends = [make.value("x", 1, X.shape)], [make.value("y", 1, None)]
+    return make.model(nodes, *ends, make.weights(**weights), opset=17, ir_version=9)
 
 
 def one_lost():

@@ -8,6 +8,8 @@ import pytest
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+import onnx_models as make  # noqa: E402
+
 import aligner  # noqa: E402
 
 RNG = np.random.default_rng(5)
@@ -22,7 +24,7 @@ LEARNT = np.clip(np.floor(KERNEL / STEP + RNG.random(KERNEL.shape)), -127, 127).
 def layer(codes=None, *, scale=1.0, zero=0, low=0):
     """Convolution and ReLU; with ``codes`` the result is quantised from ``low`` steps below zero on, and read back
     with a scale ``scale`` times as large and a zero point ``zero`` further on."""
-    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    helper = onnx.helper
     weights, nodes = {"k": KERNEL if codes is None else codes}, []
     if codes is not None:
         weights |= {"k_s": STEP, "s": np.float32(7 / 255), "z": np.uint8(low)}
@@ -35,14 +37,8 @@ def layer(codes=None, *, scale=1.0, zero=0, low=0):
         nodes.append(helper.make_node("QuantizeLinear", ["c" if low else "r", "s", "z"], ["q"], "q"))
         nodes.append(helper.make_node("DequantizeLinear", ["q", "r_s", "r_z"], ["d"], "d"))
     nodes.append(helper.make_node("MaxPool", ["r" if codes is None else "d"], ["y"], "pool", kernel_shape=[2, 2]))
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info("x", floats, X.shape)],
-        [helper.make_tensor_value_info("y", floats, None)],
-        [onnx.numpy_helper.from_array(np.asarray(v), n) for n, v in weights.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    ends = [make.value("x", 1, X.shape)], [make.value("y", 1, None)]
+    return make.model(nodes, *ends, make.weights(**weights), opset=17, ir_version=9)
 
 
 @pytest.mark.parametrize("back", [False, True], ids=["float to int8", "int8 to float"])
@@ -72,7 +68,7 @@ def test_what_does_more_than_round_is_told_though_few_bits_would_hide_it(fault, 
 
 def two_layers(factor=None):
     """Two convolutions; with a factor, in weights of eight bits of which the first has it and the second undoes it."""
-    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    helper = onnx.helper
     second = (np.random.default_rng(6).standard_normal((8, 16, 3, 3)) / 8).astype(np.float32)
     weights, nodes = {}, []
     for name, kernel, by in (("a", KERNEL, factor or 1.0), ("b", second, 1 / (factor or 1.0))):
@@ -87,14 +83,8 @@ def two_layers(factor=None):
     nodes.append(helper.make_node("Conv", ["x", read[0]], ["c"], "first"))
     nodes.append(helper.make_node("Relu", ["c"], ["r"], "relu"))
     nodes.append(helper.make_node("Conv", ["r", read[1]], ["y"], "second"))
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info("x", floats, X.shape)],
-        [helper.make_tensor_value_info("y", floats, None)],
-        [onnx.numpy_helper.from_array(np.asarray(v), n) for n, v in weights.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    ends = [make.value("x", 1, X.shape)], [make.value("y", 1, None)]
+    return make.model(nodes, *ends, make.weights(**weights), opset=17, ir_version=9)
 
 
 @pytest.mark.parametrize("factor", [1.03, 3.0])

@@ -23,7 +23,7 @@ from aligner.records.axis_order import fits, to_candidate
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 
-_FEW = 2
+FEW = 2
 """Numbers alone are constants of a formula, not tensors."""
 _NODES = 4
 """Of a region that is looked into: a layer, its bias, its norm and an activation."""
@@ -32,7 +32,7 @@ _NODES = 4
 def laid_as(array: Array, item: Measured, shape: tuple[int, ...], dtype: str) -> Array | None:
     """A virtual tensor as the candidate would hold it; None where it does not fit."""
     target = numpy_dtype(dtype)
-    if target is None or target.kind != "f" or array.size < _FEW:
+    if target is None or target.kind != "f" or array.size < FEW:
         return None
     for axes in (item.pair.axes, None):
         if (axes is None or len(axes) == array.ndim) and fits(array.shape, axes, shape):

@@ -22,7 +22,7 @@ from aligner.api.lost_operand import lost_operand
 from aligner.api.open_suspects import open_suspects
 from aligner.api.sister_region import parted, parted_step
 from aligner.api.turned_operand import turned
-from aligner.api.virtual_tensors import inside_of_one, inside_of_several, laid_as
+from aligner.api.virtual_tensors import FEW, inside_of_one, inside_of_several, laid_as
 from aligner.execution.look import differences, shown
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide, Sides
@@ -46,8 +46,6 @@ _NEAREST = _TRIALS // _CULPRITS
 """Further runs for each of them with all that several nodes of the reference hold inside."""
 _ROUNDED = 4 * float(np.finfo(np.float32).eps)
 """Of a tensor's peak: what a few roundings of single precision do to one number."""
-_FEW = 2
-"""Numbers alone are constants of a formula, not tensors."""
 _LARGE = 1 << 28
 """Bytes of a region's tensors from which on they are not kept for this."""
 
@@ -191,7 +189,7 @@ def _bytes(side: OpenSide, value: str) -> int:
 def _before(graph: Graph, arrays: Mapping[str, Array], value: str, steps: int) -> tuple[str, str] | None:
     """The tensor that so many nodes turn into this one of its shape and dtype, and the last of them that computes."""
     after, name, node = arrays.get(value), value, None
-    if after is None or after.dtype.kind != "f" or after.size < _FEW:
+    if after is None or after.dtype.kind != "f" or after.size < FEW:
         return None
     for _ in range(steps):
         maker = graph.producer(name)
@@ -296,4 +294,4 @@ def _numbers(side: OpenSide, names: Sequence[str]) -> dict[str, Array]:
     computed = [name for name in names if name not in weights]
     if computed:
         found |= {tensor.value: tensor.real() for tensor in side.replay(computed)}
-    return {name: array for name, array in found.items() if array.dtype.kind == "f" and array.size >= _FEW}
+    return {name: array for name, array in found.items() if array.dtype.kind == "f" and array.size >= FEW}

@@ -26,7 +26,9 @@ _FLOATS = (1, 10, 11, 16)
 """TensorProto's float32, float16, float64, bfloat16."""
 _BOOL, _INT32, _INT64 = 9, 6, 7
 _FILTER = -10000.0
-"""Added to the score of what a mask leaves out, by default."""
+"""Added to the score of what a mask leaves out: the default of ``mask_filter_value`` (ContribOperators.md)."""
+ROUNDS = 64
+"""How often nodes are replaced, as one's shapes may tell the next one's: a limit of work, as for branches."""
 
 
 def with_composites_expanded(model: Any, types: Mapping[str, ValueType]) -> Any | None:

@@ -12,7 +12,7 @@ from aligner.adapters.base import Capabilities, Feeds, Injection, Session
 from aligner.adapters.border import reading
 from aligner.adapters.digest import digest
 from aligner.adapters.onnx_adapter.branches import Inlined, inline_taken_branches, is_branching
-from aligner.adapters.onnx_adapter.composites import with_composites_expanded
+from aligner.adapters.onnx_adapter.composites import ROUNDS, with_composites_expanded
 from aligner.adapters.onnx_adapter.encoded import encoded_values
 from aligner.adapters.onnx_adapter.engine import Engine
 from aligner.adapters.onnx_adapter.execution import Execution, captured
@@ -170,7 +170,10 @@ class OnnxSession(Session):
             inlined = inline_taken_branches(model, lambda *question: self._decide(fed, *question))
         shapes = shapes_of(feeds or {})
         types = self._types(model := inlined.model, shapes)
-        while (expanded := with_composites_expanded(model, types)) is not None:  # one's shapes may tell the next one's
+        for _ in range(ROUNDS):
+            expanded = with_composites_expanded(model, types)
+            if expanded is None:
+                break
             types = self._types(model := expanded, shapes)
         inlined = replace(inlined, model=model)
         program = index_program(self._file, inlined.model, types)
