@@ -284,6 +284,32 @@ def test_attention_of_one_operation_against_one_spelled_out(identifiers, axis, s
     assert proven(found)
 
 
+def masked(added):
+    def forward(n, x):
+        return torch.softmax(x @ x.transpose(-1, -2) * 0.5 + added, -1) @ x
+
+    return forward
+
+
+LATER = torch.ones(7, 7).triu(1)
+MASKS = {
+    "shifted": (torch.ones(7, 7).triu(2) * -1e9, "hides 15 of 49 places, what lies 2 or more after each"),
+    "turned around": (LATER.T * -1e9, "hides 21 of 49 places"),
+    "too small": (LATER * -3.0, "hides no place, it adds -3 to 21 of 49"),
+}
+
+
+@pytest.mark.parametrize("name", MASKS)
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_causal_attention_of_one_operation_against_another_mask(name, turned):
+    added, words = MASKS[name]
+    pair = Net(lambda n, x: F.scaled_dot_product_attention(x, x, x, is_causal=True, scale=0.5)), Net(masked(added))
+    first, *_ = causes(*(pair[::-1] if turned else pair), image((1, 2, 7, 5)))
+    assert (first.id, first.evidence_class) == ("attention-mask", "proven"), first
+    assert words in first.evidence
+    assert "hides 21 of 49 places, what lies 1 or more after each" in first.evidence
+
+
 def test_heads_that_share_their_keys():
     def attend(causal):
         def forward(n, x):

@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from aligner.adapters.registry import AdapterStatus
-from aligner.records.comparison import Comparison, Coverage, Finding
+from aligner.records.comparison import Comparison, Coverage, Finding, Within
 from aligner.records.graph import Graph, InputSpec, Node, Quantization, Signature, Value, Weight
 from aligner.records.opinion import Opinion
 from aligner.report.adapter_table import print_adapters
@@ -63,6 +63,14 @@ def hostile() -> Comparison:
         notes=(EVIL,),
         unpaired_reference=tuple(replace(item, reason=EVIL) for item in comparison.unpaired_reference),
     )
+
+
+def test_the_first_line_names_the_node_inside_a_pair():
+    first = factory.diverged().first_divergence
+    inner = replace(first, within=Within("/attention/Add", "causal"))
+    assert "inside it /attention/Add," in " ".join(report(factory.diverged(first_divergence=inner), 200).split())
+    own = replace(first, within=Within(first.candidate.node, "extra"))
+    assert "inside it" not in report(factory.diverged(first_divergence=own), 200)
 
 
 def long() -> Comparison:

@@ -256,8 +256,11 @@ def _equal(expected: Array, found: Array | None) -> bool:
     """Whether two tensors are the same but for rounding, which is far below what an error within a region does."""
     if found is None or found.shape != expected.shape:
         return False
-    near = _ROUNDED * float(np.abs(expected).max(initial=0.0))
-    return bool(np.abs(np.asarray(found, np.float64) - expected).max(initial=0.0) <= near)
+    finite = np.isfinite(expected)
+    if not np.array_equal(expected[~finite], found[~finite], equal_nan=True):
+        return False
+    right, held = expected[finite], np.asarray(found[finite], np.float64)
+    return bool(np.abs(held - right).max(initial=0.0) <= _ROUNDED * float(np.abs(right).max(initial=0.0)))
 
 
 def _constant(sides: Sides, item: Measured) -> Iterator[Place]:

@@ -49,6 +49,8 @@ def _diverged(page: Page, comparison: Comparison) -> Text:
     line = page.text(" at ").append_text(page.text(place(first.reference), "bold", _NAME))
     line.append_text(page.text(f" ({op})" if op else "", "", 32))
     line.append_text(page.text(" — candidate ")).append_text(page.text(first.candidate.name, "bold", _NAME))
+    if first.within is not None and first.within.node != first.candidate.node:
+        line.append_text(page.text(", inside it ")).append_text(page.text(first.within.node, "bold", _NAME))
     culprits = len(other_culprits(comparison)) + 1
     verb = "introduces" if culprits == 1 else "introduce"
     return line.append_text(page.text(f", {culprits:,} of {_pairs(comparison)} {verb} error"))

@@ -83,7 +83,12 @@ def _answer(comparison: Comparison) -> Iterator[str]:
     if first is not None:
         source = f", {code(first.reference.source)}" if first.reference.source else ""
         reference = f"{code(first.reference.name)}{source}"
-        yield f"- **where**: candidate {code(first.candidate.name)} answers reference {reference}"
+        inside = (
+            f", inside it {code(first.within.node)}"
+            if first.within is not None and first.within.node != first.candidate.node
+            else ""
+        )
+        yield f"- **where**: candidate {code(first.candidate.name)}{inside} answers reference {reference}"
         yield f"- **how much**: {how_much(first)}"
     for cause in comparison.causes[:_CAUSES]:
         yield from _cause(cause)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
 from aligner.causes.cause import Cause, Claim
-from aligner.causes.constant_operands import constant_pairs, in_candidates_form
+from aligner.causes.constant_operands import constant_pairs, in_candidates_form, operand_name
 from aligner.causes.context import Context
 from aligner.causes.families.elementwise import fitted_constant
 from aligner.numerics.masking import MASKED
@@ -93,38 +93,117 @@ def _other_places(culprit: Culprit) -> Iterator[Claim]:
 
 
 def _anothers_mask(culprit: Culprit) -> Iterator[Claim]:
-    """Attention in one operation on both sides, which hides other places: by its mask, as causal, or by both."""
-    subgraph = culprit.candidate
-    for node in subgraph.of_kind("attention"):
-        mine, partner = subgraph.operation(node), culprit.partner(subgraph, node)
-        if mine is None or partner is None or partner[1].kind != mine.kind:
-            continue
-        hidden = [_hidden_scores(operation) for operation in (mine, partner[1])]
-        counts = {len(each) for each in hidden} - {1}
-        if hidden[0].shape[1:] != hidden[1].shape[1:] or len(counts) > 1 or (hidden[0] == hidden[1]).all():
-            continue
-        rest = {role: array for role, array in mine.parameters.items() if role != "mask"}
-        masks = {role: array for role, array in partner[1].parameters.items() if role == "mask"}
-        other = replace(mine, parameters=rest | masks).with_settings(causal=partner[1].read(Attention).causal)
-        yield Claim(
-            f"{node.name} hides {_places(hidden[0])}; the reference {_places(hidden[1])}",
-            f"give {node.name} a mask that hides {_places(hidden[1])}",
-            "with the reference's mask",
-            culprit.replaced(subgraph, node, other),
-            node=node.name,
-            written=True,
-            only_proven=True,
-        )
+    """Scores masked otherwise, where attention is one operation on a side: by its mask, as causal, or by both."""
+    both = [list(_score_masks(subgraph)) for subgraph in culprit.subgraphs]
+    if [len(each) for each in both] != [1, 1] or not any(mask.place is None for each in both for mask in each):
+        return
+    (theirs,), (mine,) = both
+    other = mine.exchanged(theirs.added)
+    if other is None or theirs.same_as(mine.added):
+        return
+    yield Claim(
+        f"{mine.node.name} {mine.told}; the reference {theirs.told}",
+        f"give {mine.node.name} a mask that {theirs.told}",
+        "with the reference's mask",
+        culprit.replaced(culprit.candidate, mine.node, other),
+        node=mine.node.name,
+        written=True,
+        only_proven=True,
+    )
 
 
-def _hidden_scores(operation: Operation) -> Array:
-    """The scores that an attention operation hides [masks, queries, keys], as many as it has for samples and heads."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _ScoreMask:
+    """What a node adds to scores [..., queries, keys], −∞ where it hides them; ``place``: which operand of its that is,
+    None in attention as one operation.
+    """
+
+    node: Node
+    operation: Operation
+    added: Array
+    place: int | None
+
+    @property
+    def told(self) -> str:
+        """What it hides, or what it adds at most where that is too little to hide anything."""
+        hidden, least = _hidden(self.added), float(self.added.min())
+        if hidden.any() or not least:
+            return f"hides {_places(hidden)}"
+        return f"hides no place, it adds {least:.4g} to {int((self.added == least).sum())} of {hidden.size}"
+
+    def same_as(self, added: Array) -> bool:
+        """Whether another mask hides the same and adds the same elsewhere."""
+        try:
+            one, other = np.broadcast_arrays(self.added, added)
+        except ValueError:
+            return False
+        hidden = _hidden(one), _hidden(other)
+        return bool((hidden[0] == hidden[1]).all() and np.allclose(one[~hidden[0]], other[~hidden[1]]))
+
+    def exchanged(self, added: Array) -> Operation | None:
+        """The operation with that added in its place; None where it does not fit, or its form cannot express it."""
+        if self.place is None:
+            rest = {role: array for role, array in self.operation.parameters.items() if role != "mask"}
+            return replace(self.operation, parameters=rest | {"mask": added}).with_settings(causal=False)
+        shape = np.broadcast_shapes(*(each.shape for each in self.operation.data))
+        if added.ndim > len(shape) or any(
+            n not in (1, m) for n, m in zip(added.shape[::-1], shape[::-1], strict=False)
+        ):
+            return None
+        data = list(self.operation.data)
+        if self.operation.kind == "add":
+            data[self.place] = added.astype(data[self.place].dtype)
+        elif ((added == 0) | _hidden(added)).all():
+            data[0] = _hidden(added) == (self.place == 1)
+        else:
+            return None
+        return self.operation.with_data(*data)
+
+
+def _score_masks(subgraph: Subgraph) -> Iterator[_ScoreMask]:
+    """The masks of one side's region, as far as its nodes are understood."""
+    for node in subgraph.of_kind("attention", "add", "where"):
+        operation = subgraph.operation(node)
+        if operation is None:
+            continue
+        if operation.kind == "attention":
+            yield _ScoreMask(node, operation, _added_by(operation), None)
+        elif leads_to_softmax(subgraph.graph, node.outputs):
+            arrays = operation.data[-2:]
+            scores = [
+                _are_scores(subgraph, operand_name(subgraph, node, operation, at)) for at in _PLACES[operation.kind]
+            ]
+            if sum(scores) == 1:
+                place = scores.index(False)
+                added = arrays[place]
+                if operation.kind == "where":
+                    added = np.where(operation.data[0].astype(bool) == (place == 0), added, 0.0)
+                yield _ScoreMask(node, operation, np.asarray(added, np.float64), _PLACES[operation.kind][place])
+
+
+_PLACES = {"add": (0, 1), "where": (1, 2)}
+"""Which operands may be scores or what masks them."""
+
+
+def _added_by(operation: Operation) -> Array:
+    """What attention as one operation adds to its scores [..., queries, keys]."""
     mask, lengths = operation.parameters.get("mask"), tuple(each.shape[-2] for each in operation.data[:2])
-    hidden = np.zeros(lengths, bool)
+    added = np.zeros(lengths)
     if mask is not None:
-        hidden = hidden | (~mask if mask.dtype.kind == "b" else mask <= MASKED)
+        added = added + (np.where(mask, 0.0, -np.inf) if mask.dtype.kind == "b" else mask)
     causal = ~np.tri(*lengths).astype(bool) if operation.read(Attention).causal else False
-    return np.asarray(hidden | causal).reshape(-1, *lengths)
+    return np.where(causal, -np.inf, added)
+
+
+def _are_scores(subgraph: Subgraph, name: str | None) -> bool:
+    """Whether a value is a product of matrices, but for a few steps."""
+    names = [name] if name else []
+    for _ in range(_STEPS):
+        behind = [maker for each in names if (maker := subgraph.graph.producer(each)) is not None]
+        if any(each.kind in LINEAR | {"attention"} for each in behind):
+            return True
+        names = [read for each in behind if each.kind in _ON_THE_WAY for read in each.inputs]
+    return False
 
 
 def _hidden(mask: Array) -> Array:
@@ -154,7 +233,9 @@ def _masks(operation: Operation) -> Iterator[tuple[str, Operation]]:
             yield "inverts its mask", operation.with_parameters(mask=turned)
             if mask.dtype.kind != "b" and np.isin(mask, (0, 1)).all():
                 yield "reads its mask as true and false", operation.with_parameters(mask=mask.astype(bool))
-        yield "toggles the causal mask", operation.with_settings(causal=not operation.read(Attention).causal)
+        causal = operation.read(Attention).causal
+        words = "applies no causal mask" if causal else "applies a causal mask"
+        yield words, operation.with_settings(causal=not causal)
     elif operation.kind == "where":
         condition, left, right = operation.data
         yield "inverts its mask", operation.with_data(~condition.astype(bool), left, right)
@@ -178,15 +259,8 @@ def _is_mask(added: Array) -> bool:
 
 def _scales_scores(subgraph: Subgraph, node: Node) -> bool:
     """Whether a softmax reads the product, and what is scaled are scores: a product of matrices lies behind it."""
-    if not leads_to_softmax(subgraph.graph, node.outputs):
-        return False
-    names = list(node.inputs)
-    for _ in range(_STEPS):
-        behind = [maker for name in names if (maker := subgraph.graph.producer(name)) is not None]
-        if any(each.kind in LINEAR | {"attention"} for each in behind):
-            return True
-        names = [name for each in behind if each.kind in _ON_THE_WAY for name in each.inputs]
-    return False
+    reaches = leads_to_softmax(subgraph.graph, node.outputs)
+    return reaches and any(_are_scores(subgraph, name) for name in node.inputs)
 
 
 def _claim(
