@@ -310,6 +310,17 @@ def test_a_fault_behind_layers_whose_factor_goes_through_a_rectifier_is_looked_i
     assert (name, within) == ("i", {"node": "to_h", "primitive": "extra"})
 
 
+def test_a_truncation_between_layers_whose_factor_goes_through_a_rectifier_is_named():
+    """The layer's tensor is paired as it is truncated, which gives it one form more before the layer's other half."""
+    rng, factor = np.random.default_rng(3), np.float32(3.3)
+    k, m = (rng.standard_normal((SIZE, SIZE)).astype(np.float32) for _ in range(2))
+    ends = [("MatMul", "b", "m", "d", {}), ("Tanh", "d", "e", {}), ("MatMul", "e", "v", "y", {})]
+    reference = made_of([("MatMul", "x", "k", "a", {}), ("Relu", "a", "b", {}), *ends], k=k, m=m)
+    cast = [("Cast", "a", "i", {"to": 7}), ("Cast", "i", "f", {"to": 1}), ("Relu", "f", "b", {})]
+    candidate = made_of([("MatMul", "x", "k", "a", {}), *cast, *ends], k=k * factor, m=m / factor)
+    assert told(reference, candidate, rows(SIZE))[2] == {"node": "to_f", "primitive": "extra"}
+
+
 def test_a_tensor_of_a_wrong_pair_is_found_elsewhere_though_the_reference_has_no_other_open():
     """A leaky rectifier as relu(a) − ¼·relu(−a), in which the first rectifier was taken for it, before a fault."""
     m = np.random.default_rng(8).standard_normal((SIZE, SIZE)).astype(np.float32)

@@ -41,7 +41,10 @@ _TRIALS = 24
 _IN_A_ROW = 3
 """Nodes that are stepped over together: scale, round, scale back; quantize, dequantize; cast there and back."""
 _HALVES = 2
-"""Pairs from the first half of another way to compute the same to its end: a rectifier may stand between layers."""
+"""Pairs from the first half of another way to compute the same to its end: a rectifier may stand between layers.
+
+Forms of a tensor (a cast, a transposition) are no pairs of their own.
+"""
 _NEAREST = _TRIALS // _CULPRITS
 """Further runs for each of them with all that several nodes of the reference hold inside."""
 _ROUNDED = 4 * float(np.finfo(np.float32).eps)
@@ -59,11 +62,14 @@ def locate_within(sides: Sides, passes: Passes, missing: Mapping[str, Found]) ->
     trials = iter(range(_TRIALS)), iter(range(_TRIALS))
     known = dict(missing)
     for item in open_suspects(sides, passes, _CULPRITS):
-        value, found = item.pair.candidate, known.get(item.pair.candidate)
-        if found is None:
-            found = _searched(sides, passes, item, trials, known) or first_nonfinite(sides, item)
-        if found is not None:
-            passes.measured[value] = replace(passes.measured[value], pair=replace(item.pair, within=found))
+        value = item.pair.candidate
+        if value not in known and (
+            found := _searched(sides, passes, item, trials, known) or first_nonfinite(sides, item)
+        ):
+            known[value] = found
+    for value, found in known.items():  # the end of another way to compute the same may lie behind the first culprits
+        if (told := passes.measured.get(value)) is not None:
+            passes.measured[value] = replace(told, pair=replace(told.pair, within=found))
 
 
 def _searched(
@@ -126,7 +132,7 @@ def _halves(side: OpenSide, passes: Passes, item: Measured) -> tuple[list[Measur
     """A pair and those whose other half it may be, each the only reader of the one before; all nodes, and the forms."""
     nodes, forms = _moved_by(side.graph, passes, item)
     ends = [item]
-    while len(ends) <= _HALVES:
+    while sum(one.pair.rule != "layout" for one in ends[1:]) < _HALVES:
         value = ends[-1].pair.candidate
         readers = [one for one in passes.measured.values() if value in one.pair.candidate_region.inputs]
         if len(readers) != 1:

@@ -55,6 +55,8 @@ class Case:
     planted: Planted | None = None
     wrong: dict[str, Array] = field(default_factory=dict)
     """What the guilty nodes would have made, by name in ``clean``."""
+    readers: frozenset[str] = frozenset()
+    """Of a node that was lost: what should have read it in ``candidate``."""
     applied: Sequence[str] = ()
 
 
@@ -153,9 +155,12 @@ def _planted(case: Case, fault: Step) -> Case | None:
         wanted = run(case.clean)
         shapes = all(got[name].shape == wanted[name].shape for name in wanted)
         if shapes and not _same(wanted, got, FAULT_SHOWS):
-            candidate.blamed = set(planted.nodes)
+            readers = {node.name for name in planted.tensors for node in case.clean.readers(name)}
+            candidate.blamed = set(planted.nodes) or readers
             case.candidate, applied = rewritten(candidate, case.recipe.after)
-            case.planted = Planted(tuple(sorted(case.candidate.blamed)), planted.tensors, planted.detail)
+            nodes = tuple(sorted(case.candidate.blamed))
+            case.readers = frozenset() if planted.nodes else frozenset(nodes)
+            case.planted = replace(planted, nodes=nodes if planted.nodes else ())
             case.wrong = {name: case.clean.values[name] for name in planted.tensors}
             case.applied = [*case.applied, "| then", *applied]
             return case

@@ -191,7 +191,7 @@ def _location(case: Case, report: Mapping[str, Any], made: Outcome) -> None:
     makers = {maker_of[name] for name in answers if name in maker_of}
     inner = first.get("within") or {}
     made.exact = node in guilty or by_reference or inner.get("node") in guilty or inner.get("reference_node") in makers
-    made.exact = made.exact or _lost(case, inner)
+    made.exact = made.exact or _lost(case, node, inner)
     made.inside = made.exact or bool(
         guilty & set(first.get("candidate_nodes") or ()) or makers & set(first.get("reference_nodes") or ())
     )
@@ -211,12 +211,24 @@ def _reference_tensors(case: Case) -> tuple[Mapping[str, Array], dict[str, str]]
     return left, {name: maker.name for name in left if (maker := case.reference.producer(name))}
 
 
-def _lost(case: Case, inner: Mapping[str, Any]) -> bool:
-    """Whether a lost node is told by the node that should have read it, where the reference holds it otherwise."""
-    planted = case.planted
-    readers = {node.name for name in case.wrong for node in case.clean.readers(name)}
-    lost = planted is not None and not planted.nodes
-    return lost and inner.get("primitive") == "missing" and inner.get("node") in readers
+def _lost(case: Case, node: str | None, inner: Mapping[str, Any]) -> bool:
+    """Whether a lost node is told by the node that should have read it.
+
+    Where the reference holds it otherwise, or where the candidate still makes its tensor for others, so that nothing
+    but what this one reads is wrong. Of moves in a row any may be told: it may stand before, between or behind them.
+    """
+    rows = {each.name: each for each in case.candidate.nodes}
+    readers, waiting = set(case.readers), [rows[name] for name in case.readers]
+    while waiting:
+        each = waiting.pop()
+        near = [maker for name in each.inputs if (maker := case.candidate.producer(name)) and maker.op in MOVES]
+        near += case.candidate.readers(each.output) if each.op in MOVES else []
+        waiting += [one for one in near if one.name not in readers]
+        readers.update(one.name for one in near)
+    held = case.candidate.values.values()
+    if node in readers and any(same_numbers(array, value) for value in case.wrong.values() for array in held):
+        return True
+    return inner.get("primitive") == "missing" and inner.get("node") in readers
 
 
 def reference_truth(case: Case, left: Mapping[str, Array]) -> set[str]:

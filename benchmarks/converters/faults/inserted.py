@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from benchmarks.converters.faults.registry import Planted, fault
-from benchmarks.converters.graph import Graph
+from benchmarks.converters.graph import Graph, Node
 
 Insert = Callable[[str], str]
 
@@ -31,8 +30,23 @@ def _between(
     readers, before = graph.readers(name), {node.name for node in graph.nodes}
     made = insert(name)
     graph.redirect(name, made, only=readers)
-    added = tuple(node.name for node in graph.nodes if node.name not in before)
-    return Planted(added, (), f"{kind} behind {name}")
+    added = [node for node in graph.nodes if node.name not in before]
+    same = _same_beside(graph, added[0]) if len(added) == 1 else []
+    return Planted((*(node.name for node in added), *same), (), f"{kind} behind {name}")
+
+
+def _same_beside(graph: Graph, node: Node) -> list[str]:
+    """Nodes right before and behind one that do the same: without any one of them the graph is the same."""
+    before, behind = graph.producer(node.inputs[0]), graph.readers(node.outputs[0])
+    beside = [before] if before is not None else []
+    beside += behind if len(behind) == 1 else []
+    return [one.name for one in beside if _does(graph, one) == _does(graph, node)]
+
+
+def _does(graph: Graph, node: Node) -> tuple[Any, ...]:
+    """What a node does with what it reads: its operation, settings and constants, wherever these stand."""
+    constants = [graph.constant(name) for name in node.inputs]
+    return node.op, node.attributes, sorted(array.ravel().tolist() for array in constants if array is not None)
 
 
 @fault
@@ -116,17 +130,7 @@ def transposition_inserted(graph: Graph, rng: np.random.Generator) -> Planted | 
         perm[i], perm[j] = perm[j], perm[i]
         return graph.add("Transpose", name, perm=perm)
 
-    planted = _between(graph, rng, insert, "Transpose", twins)
-    return planted and replace(planted, nodes=(*planted.nodes, *_same_beside(graph, planted.nodes[0])))
-
-
-def _same_beside(graph: Graph, name: str) -> list[str]:
-    """Nodes right before and behind one that do the same: without any one of them the graph is the same."""
-    node = next(node for node in graph.nodes if node.name == name)
-    before, behind = graph.producer(node.inputs[0]), graph.readers(node.outputs[0])
-    beside = [before] if before is not None else []
-    beside += behind if len(behind) == 1 else []
-    return [one.name for one in beside if (one.op, one.attributes) == (node.op, node.attributes)]
+    return _between(graph, rng, insert, "Transpose", twins)
 
 
 @fault

@@ -83,6 +83,7 @@ def tail_added(graph: Graph, rng: np.random.Generator) -> Planted | None:
 
 @fault
 def applied_twice(graph: Graph, rng: np.random.Generator) -> Planted | None:
+    """Either may be blamed: without any one of two that are the same the graph is the same."""
     node = pick(
         graph,
         rng,
@@ -94,7 +95,7 @@ def applied_twice(graph: Graph, rng: np.random.Generator) -> Planted | None:
     output, spare = node.output, graph.fresh(node.output)
     node.outputs[0] = spare
     graph.add(node.op, spare, *node.inputs[1:], into=output, **dict(node.attributes))
-    return Planted((graph.nodes[-1].name,), (), f"{node.op} {node.name} a second time")
+    return Planted((graph.nodes[-1].name, node.name), (), f"{node.op} {node.name} a second time")
 
 
 @fault
