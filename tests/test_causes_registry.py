@@ -49,6 +49,7 @@ SINGLE = {
     "capture-artefact": ("benign", "looking_changes_what_is_seen", "is_no_artefact"),
     "integer-saturation": ("quantization", "large_bytes_saturate", "do_not_saturate"),
     "split-order": ("execution", "other_part_of_a_split", "no_part_of_the_split"),
+    "wrong-operand": ("structure", "gate_and_value_exchanged", "product_with_another_tensor"),
     "ill-conditioned": ("execution", "means_ill_conditioned", "are_not_ill_conditioned"),
     "rounding": ("execution", "is_called_rounding", "is_not_called_rounding"),
 }
@@ -64,7 +65,7 @@ conv-stride-dilation-groups transposed-conv-output-padding depth-to-space-order 
 norm-epsilon norm-train-mode norm-statistics activation-variant softmax-axis attention-mask attention-scale
 reduce-axis-or-bias division-rounding
 layout-transposition flatten-order concat-order split-order axis-not-remapped spatial-flip broadcast-axis rolled
-residual-missing operand-swapped rnn-gate-order rnn-direction gru-reset-after embedding-offset
+residual-missing operand-swapped wrong-operand rnn-gate-order rnn-direction gru-reset-after embedding-offset
 setting-changed attributes-differ operation-changed operation-extra operation-missing operation-order axis-split
 trace-baked-constant trace-baked-branch trace-baked-shape inplace-write-lost
 random-op dropout-active nondeterministic-kernel

@@ -363,6 +363,37 @@ def test_a_residual_from_another_tensor(taken):
     assert first.id == expected and (expected != "residual-missing" or "which answers" in first.evidence), first
 
 
+@pytest.mark.parametrize("second", [lambda gate, value: value, lambda gate, value: gate])
+def test_a_product_with_another_tensor(second):
+    def unit(second):
+        def forward(n, x):
+            gate, value = F.linear(x, n.a), F.linear(x, n.b)
+            return F.linear(torch.tanh(gate) * second(gate, value), n.c)
+
+        return forward
+
+    weights = {"a": (9, 7), "b": (9, 7), "c": (3, 9)}
+    found = causes(*(Net(unit(each), **weights) for each in (lambda gate, value: value, second)), image((2, 5, 7)))
+    told = [(one.id, one.evidence_class) for one in found[:1]]
+    assert told == ([("wrong-operand", "proven")] if second(0, 1) == 0 else []), found
+
+
+def test_gate_and_value_exchanged_are_told_where_the_gate_is_read():
+    """Their products are alike while numbers are small: no reason to take one for another form of the other."""
+
+    def unit(turned):
+        def forward(n, x):
+            gate, value = (F.linear(x, n.a), F.linear(x, n.b))[:: -1 if turned else 1]
+            return F.linear(F.silu(gate) * value, n.c)
+
+        return forward
+
+    weights = {"a": (9, 7), "b": (9, 7), "c": (3, 9)}
+    first, *_ = causes(*(Net(unit(turned), **weights) for turned in (False, True)), image((2, 5, 7)))
+    assert (first.id, first.evidence_class) == ("wrong-operand", "proven"), first
+    assert first.node.startswith("silu"), first
+
+
 @pytest.mark.parametrize(
     ("left", "advice"),
     [(lambda x: 0 * x, "connect the skip connection to this sum"), (None, "put the sum back: the reference adds ")],

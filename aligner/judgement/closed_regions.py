@@ -338,8 +338,10 @@ class ClosedRegions:
 
     def _half(self, start: str) -> dict[str, Judgement]:
         """A fault is in the region. Readers that err less on the candidate's form expect it, and are to blame."""
-        from aligner.judgement.form_readers import expects_form
+        from aligner.judgement.form_readers import expects_form, reads_another
 
+        if reads_another(self.graphs, self._walk, start):
+            return {}
         inside = self._walk.with_copies([start])
         ends: dict[str, Difference] = {}
         for _ in range(STEPS):

@@ -8,6 +8,7 @@ import numpy as np
 
 from aligner.judgement.joint_test import JointTest, Shown
 from aligner.judgement.random_change import UNDONE
+from aligner.judgement.region_walk import RegionWalk
 from aligner.judgement.regression import LACKED, SURE, regression
 from aligner.judgement.reordered import is_another_form
 from aligner.judgement.tolerance import masked_otherwise
@@ -49,6 +50,16 @@ def expects_form(test: JointTest, value: str, start: str, shown: Shown, computed
         if undone or (is_another_form(*shown.arrays[start]) and not is_another_form(*shown.arrays[value])):
             return True
     return _makes_up_for(test.graphs, test.walk.items[value], *shown.arrays[start])
+
+
+def reads_another(graphs: tuple[Graph, Graph], walk: RegionWalk, value: str) -> bool:
+    """Whether a region reads a tensor that answers one beside what the reference's reads, neither made of the other:
+    what it gives is another tensor, and no form of the same.
+    """
+    pair = walk.items[value].pair
+    answers = {name: walk.items[name].pair.reference for name in pair.candidate_region.inputs if name in walk.items}
+    mine, theirs = set(answers.values()), set(pair.reference_region.inputs)
+    return any(not graphs[0].in_line(own, right) for own in mine - theirs for right in theirs - mine)
 
 
 def _makes_up_for(graphs: tuple[Graph, Graph], reader: Measured, found: Array, expected: Array) -> bool:

@@ -283,6 +283,10 @@ class Graph(_Referable):
         """The values that are computed from these, themselves included."""
         return self.index.descendants(values)
 
+    def in_line(self, one: str, other: str) -> bool:
+        """Whether one of two values is computed from the other."""
+        return one in self.ancestors([other]) or other in self.ancestors([one])
+
     def region(self, entries: Collection[str], exit_: str) -> tuple[Node, ...]:
         """The nodes that compute one value from the nearest of the entries, in execution order."""
         return self.index.region(entries, exit_)

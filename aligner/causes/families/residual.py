@@ -7,8 +7,9 @@ from typing import ClassVar
 
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Context
+from aligner.causes.families.connections import read_of_another
 from aligner.causes.families.elementwise import is_constant
-from aligner.operations.kinds import ACTIVATIONS, COPIES, DRAWS
+from aligner.operations.kinds import ACTIVATIONS, COPIES, DRAWS, SHIFTS
 from aligner.records.axis_order import to_candidate
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
@@ -50,7 +51,7 @@ class ResidualMissing(Cause):
                     )
         yield from self._constant_instead(culprit)
         yield from self._gone(culprit)
-        yield from self._of_another(culprit, context)
+        yield from (claim for kind, claim in read_of_another(culprit, context) if kind in SHIFTS)
 
     def _gone(self, culprit: Culprit) -> Iterator[Claim]:
         """A sum that is gone with the activation fused into it: one of its operands takes its place."""
@@ -71,35 +72,6 @@ class ResidualMissing(Cause):
                     "with that operand in the place of the sum",
                     culprit.swapped(subgraph, end, array),
                 )
-
-    def _of_another(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
-        """A sum that reads a tensor which answers one that the reference's does not read."""
-        for node in culprit.candidate.of_kind("add", "sub"):
-            operation, partner = culprit.candidate.operation(node), culprit.partner(culprit.candidate, node)
-            if operation is None or partner is None or not len(operation.data) == len(partner[1].data) == 2:
-                continue
-            answers = [pair.reference if (pair := context.pair_of(name)) else None for name in node.inputs[:2]]
-            for place, answer in enumerate(answers):
-                own = node.inputs[place] in culprit.candidate.region.inputs and answer is not None
-                for right in partner[0].inputs[:2] if own and answer not in partner[0].inputs else ():
-                    array = culprit.reference.array(right) if right in culprit.reference.region.inputs else None
-                    if array is None or right in answers:
-                        continue
-                    data = list(operation.data)
-                    moved = to_candidate(array, culprit.measured.pair.axes, data[place].shape)
-                    if moved is None:
-                        continue
-                    data[place] = moved
-                    yield Claim(
-                        f"{node.name} adds {node.inputs[place]}, which answers the reference's {answer}; the reference "
-                        f"adds {right}",
-                        f"connect {node.name} to what answers {right}",
-                        "with that tensor in its place",
-                        culprit.replaced(culprit.candidate, node, operation.with_data(*data)),
-                        node=node.name,
-                        written=True,
-                        only_proven=True,
-                    )
 
     def _constant_instead(self, culprit: Culprit) -> Iterator[Claim]:
         """A sum of two tensors that answers one of a tensor and a stored vector: what is left of it is a bias."""
