@@ -20,6 +20,7 @@ from aligner.adapters.torchscript_adapter.adapter import TorchScriptAdapter  # n
 
 _SCRIPT = """
 import sys
+import pytest
 import torch
 from aligner.adapters.torch_compiler import compiler_apart
 
@@ -27,7 +28,11 @@ hollow = torch.empty(2, 4, device="meta")
 with compiler_apart():
     for found in (torch.nn.functional.leaky_relu(hollow), hollow.pow(2), torch.nn.functional.layer_norm(hollow, (4,))):
         assert found.shape == (2, 4)
-assert not any(name.startswith("torch._dynamo") for name in sys.modules)
+    assert torch.relu(torch.nn.functional.conv2d(torch.empty(1, 2, 5, 5, device="meta"), hollow.new_empty(3, 2, 3, 3))
+    ).shape == (1, 3, 3, 3)
+    with pytest.raises(RuntimeError):
+        torch.nn.functional.conv2d(torch.empty(1, 2, 5, 5, device="meta"), hollow.new_empty(3, 4, 3, 3))
+assert not any(name.startswith(("torch._dynamo", "sympy")) for name in sys.modules)
 import torch._dynamo
 kernels = [k for k in vars(torch._refs.nn.functional).values() if hasattr(k, "__wrapped__")]
 assert kernels and not any("__dynamo_disable" in vars(k.__wrapped__) for k in kernels)
@@ -46,6 +51,12 @@ from aligner.adapters.torch_compiler import compiler_apart
 with compiler_apart():
     import torch._dynamo
     assert torch._dynamo.is_compiling() is False
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv, guard_or_false, sym_eq
+    assert guard_or_false(True) is True and sym_eq((1, [2]), [1, (2,)]) is True and sym_eq((1,), (1, 2)) is False
+    size = ShapeEnv().create_unbacked_symint()
+    assert guard_or_false(size == 3) is False and not isinstance(sym_eq(size, 3), bool)
+    import sympy
+    assert isinstance(size.node.expr, sympy.Basic)
 import torch._dynamo
 assert torch._dynamo.is_compiling() is False and torch.compiler.is_compiling() is False
 """

@@ -124,7 +124,7 @@ class Program:
         try:
             with torch.no_grad(), torch.jit.optimized_execution(False), compiler_apart(), watching(tap) as number:
                 result = self._tapped(module, *arguments, number)
-        except (RuntimeError, NotImplementedError, torch.jit.Error, ValueError, TypeError, AlignerError):
+        except (RuntimeError, torch.jit.Error, ValueError, TypeError, AttributeError, AlignerError):
             return None
         return named_outputs(self.graph, result)
 
