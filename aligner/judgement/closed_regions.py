@@ -9,7 +9,6 @@ A recording computes nothing: the reference does on what was recorded, and what 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -18,12 +17,13 @@ import numpy as np
 
 from aligner.errors import AlignerError, listing
 from aligner.execution.joint_runs import JointRuns, SpentError
+from aligner.judgement.borderline import MOST
 from aligner.judgement.gain import unit_of
 from aligner.judgement.judgement import Judgement
 from aligner.judgement.pair_facts import Rules
-from aligner.judgement.random_change import SEEN, UNDONE
 from aligner.judgement.region_walk import LARGEST, STEPS, RegionWalk, is_blind
 from aligner.judgement.same_grid import are_twins
+from aligner.judgement.suspects import excess
 from aligner.judgement.tolerance import masked_otherwise, region_numbers
 from aligner.records.comparison import GUILTY
 from aligner.records.difference import Difference
@@ -31,6 +31,7 @@ from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
 
 if TYPE_CHECKING:
+    from aligner.judgement.hidden_errors import HiddenErrors
     from aligner.judgement.joint_test import JointTest, Shown
 
 _PATIENCE = 4
@@ -77,7 +78,9 @@ class ClosedRegions:
         self._verdicts, self._never, self._blamed = dict(verdicts), never, set()
         found: dict[str, Judgement] = {}
         try:
-            while self._settle(self._closed, found):
+            while self._settle(self._closed, found) or (
+                self.runs.host and self._settle(self._adrift, found, once=True)
+            ):
                 pass  # what did not close may do so beside what did
             while self.runs.host and self._settle(self._moved, found, rules=_WRITTEN):
                 pass
@@ -101,9 +104,10 @@ class ClosedRegions:
         *,
         blind: bool = False,
         rules: frozenset[str] = _ERRING,
+        once: bool = False,
     ) -> bool:
         """Add what one way says of all that it may start from, if anything; ``blind``: of what cannot be compared;
-        ``rules``: by which that is blamed."""
+        ``rules``: by which that is blamed; ``once``: no further than to the first of which it says something."""
         known, vain = len(found), 0
         for item in self._walk.items.values():
             if vain < _PATIENCE and is_blind(item) == blind and self._eligible(item.pair.candidate, rules):
@@ -111,6 +115,8 @@ class ClosedRegions:
                 found |= new
                 self._verdicts |= new
                 vain = 0 if new else vain + 1
+                if new and once:
+                    break
         return len(found) > known
 
     def _joint_test(self) -> JointTest:
@@ -119,6 +125,11 @@ class ClosedRegions:
 
             self._test = JointTest(self.graphs, self.runs, self.rules, self._walk)
         return self._test
+
+    def _hidden(self) -> HiddenErrors:
+        from aligner.judgement.hidden_errors import HiddenErrors
+
+        return HiddenErrors(self._walk, self._joint_test(), self._guilty)
 
     def _guilty(self, value: str) -> bool:
         return value in self._verdicts and self._verdicts[value].verdict in GUILTY
@@ -134,32 +145,68 @@ class ClosedRegions:
 
     def _run(self, inside: set[str], watched: Sequence[str], kept: Sequence[str] = ()) -> Shown:
         """The test of a region; ``kept``: values of its inside that are shown as well."""
-        return self._joint_test().test(self._computed(inside), watched, kept)
-
-    def _computed(self, inside: set[str]) -> set[str]:
-        """The values that the candidate computes in the test of a region; all others are the reference's."""
-        return self._walk.reached(inside) | self.free
-
-    def _guilty_in(self, inside: set[str]) -> list[str]:
-        """Upstream first."""
-        return sorted(filter(self._guilty, inside), key=self._walk.place.__getitem__)
+        return self._joint_test().test(self._hidden().computed(inside), watched, kept)
 
     def _closed(self, start: str) -> dict[str, Judgement]:
         """Excuse a region that closes and hides nothing; where the numbers at hand do not tell whether it does, others
         do, unless limits are so wide that any number passes them."""
         inside = self._grown(self._walk.with_copies([start]))
-        shown = self._closing(inside) if inside is not None else None
-        if inside is None or shown is None:
+        return self._settled(start, inside) if inside is not None else {}
+
+    def _adrift(self, start: str) -> dict[str, Judgement]:
+        """What differs from a pair on as far as to what errs, which it may put right; else through that, too."""
+        walk = self._walk
+        near = walk.adrift(start, lambda value: self._differs(value) and not self._guilty(value), self._guilty)
+        return self._along(start, near) or self._along(start, walk.adrift(start, self._differs, self._guilty))
+
+    def _along(self, start: str, inside: set[str]) -> dict[str, Judgement]:
+        """Likewise of all that hangs together with a pair and differs where nothing is put in: a sum that goes through
+        every block in another basis is longer than regions grow.
+
+        If something that leaves it is wrong, a fault is in it, or behind it. What leads to readers that are right with
+        it, though they err on the reference's tensors, is right all the same.
+        """
+        ends = [*self._walk.exits(inside), *self._walk.outputs(inside)]
+        if self._never & inside or not self._walk.ahead(inside, self._guilty):
             return {}
-        refused = self._refused(shown, inside)
+        shown = self._run(inside, ends, sorted(inside))
+        wrong = {*shown.wrong(ends), *(value for value in ends if value not in shown.exits)}
+        if not wrong:
+            return self._settled(start, inside)
+        right = sorted(set(filter(self._guilty, ends)) - wrong - self._never, key=self._walk.place.__getitem__)
+        kept = {value for value in inside if not self._walk.behind([value], inside).keys().isdisjoint(right)}
+        hidden = self._hidden()
+        if start not in kept or self._is_wide(kept) or hidden.refused(shown, kept, right) != set():
+            return {}
+        return {} if hidden.leaks(kept, shown, right) else self._same(kept, shown)
+
+    def _differs(self, value: str) -> bool:
+        """Whether a tensor is off by more than rounding, and by what matters, with nothing put in."""
+        item = self._walk.items[value]
+        apart = item.accumulated
+        if apart is None or apart.mismatched:
+            return True
+        return apart.errors.max_abs > self._joint_test().matters(apart) and excess(self.graphs, item, apart) > MOST
+
+    def _settled(self, start: str, inside: set[str]) -> dict[str, Judgement]:
+        """Excuse a region if it closes and hides nothing."""
+        shown = self._closing(inside)
+        if shown is None:
+            return {}
+        refused, further = self._hidden().refused(shown, inside), inside
         if refused is None:
-            wide = any(self._is_coarse(value) or self.runs.dtype(value).itemsize < _SINGLE for value in inside)
-            inside = None if wide else self._grown_on_others(start, inside)
-            shown = self._closing(inside) if inside is not None else None
-        if inside is None or shown is None:
+            others = None if self._is_wide(inside) else self._grown_on_others(start, inside)
+            shown = self._closing(others) if others is not None else None
+            further = others or inside
+        if shown is None:
             return {}
         self._blamed |= refused or set()
-        return {} if start in self._blamed else self._same(inside, shown)
+        return {} if start in self._blamed else self._same(further, shown)
+
+    def _is_wide(self, inside: Collection[str]) -> bool:
+        """Whether limits are so wide that any number may pass them."""
+        coarse = self._hidden().is_coarse
+        return any(coarse(value) or self.runs.dtype(value).itemsize < _SINGLE for value in inside)
 
     def _right_as_read(self, start: str) -> dict[str, Judgement]:
         """Excuse what cannot be compared where a reader that depends on it is right with it, and the others are right
@@ -184,8 +231,8 @@ class ClosedRegions:
             self._test = None  # what is known of a region holds for the numbers at hand
             further = self._grown(inside) if stirred else None
             shown = self._closing(further) if further is not None else None
-            seen = shown is not None and further is not None and self._errs(shown, further)
-            told = seen and shown is not None and self._refused(shown, further or inside) is not None
+            seen = shown is not None and further is not None and self._hidden().errs(shown, further)
+            told = seen and shown is not None and self._hidden().refused(shown, further or inside) is not None
         self._test = known
         return further if told else None
 
@@ -228,86 +275,18 @@ class ClosedRegions:
         shown = self._run(inside, ends, sorted(inside))
         if shown.wrong(ends):
             return None  # a runtime that is not asked for what is inside may leave out a cast that overflows
-        return None if self._leaks(inside, self._watched(inside), shown) else shown
-
-    def _watched(self, inside: set[str]) -> list[str]:
-        return self._walk.exits(inside) or self._walk.outputs(inside)
+        return None if self._hidden().leaks(inside, shown) else shown
 
     def _same(self, inside: set[str], shown: Shown) -> dict[str, Judgement]:
-        done = [value for value in self._walk.exits(inside) if self._guilty(value)]
+        exits = self._walk.exits(inside)
+        wrong = shown.wrong(exits)  # none, where a region closes
+        done = [value for value in exits if self._guilty(value) and value in shown.exits and value not in wrong]
         same = inside - self._walk.with_copies(inside & self._blamed)
         self.free |= same
         found = {value: self._excused(value, "closed-region", same | set(done)) for value in [*same, *done]}
         for value in (*done, *self._walk.outputs(inside)):
             self.residual[value] = shown.exits[value].error
         return {value: new for value, new in found.items() if self._guilty(value)}
-
-    def _refused(self, shown: Shown, inside: set[str]) -> set[str] | None:
-        """Wrong values that the region's own values refuse; None where differences inside, as large as they are, would
-        not show where the region is left.
-
-        Steps may be so coarse that no change of one tensor shows beside those of all others; one that does is enough.
-        Of those that do not, what reads them may say that they are wrong.
-        """
-        test, computed, ends = self._joint_test(), self._computed(inside), self._watched(inside)
-        seen, refused = False, set[str]()
-        for value in shown.wrong(self._guilty_in(inside)):
-            coarse = self._is_coarse(value)
-            put_right = coarse and self._is_put_right(value, shown, inside)
-            if value not in shown.arrays or (seen and coarse and not put_right):
-                continue
-            if test.sees(value, shown, computed, ends):
-                seen = True
-            elif put_right and not masked_otherwise(self.graphs, self._walk.items[value]):
-                refused.add(value)
-            elif not coarse:
-                return None
-        return refused if seen or not self._errs(shown, inside) else None
-
-    def _is_put_right(self, value: str, shown: Shown, inside: set[str]) -> bool:
-        """Whether what reads a value comes right with the reference's tensor instead, and nothing further goes wrong:
-        no other half waits for the candidate's form."""
-        if value not in self.runs.injectable:
-            return False
-        copies = self._walk.with_copies([value])
-        others = [one for one in (*sorted(inside - copies), *self._watched(inside)) if one in shown.exits]
-        fed = self._joint_test().changed(self._computed(inside) - copies, others).exits
-        pairs = [(shown.exits[other], new) for other, new in fed.items()]
-        return all(new.within or not old.within for old, new in pairs) and any(
-            new.within and not old.within and new.error.errors.rmse <= UNDONE * old.error.errors.rmse
-            for old, new in pairs
-        )
-
-    def _errs(self, shown: Shown, inside: set[str]) -> bool:
-        return any(map(self._guilty, shown.wrong(inside)))
-
-    def _leaks(self, inside: set[str], watched: Sequence[str], shown: Shown) -> bool:
-        """Whether what leaves a region is better, and by more than rounding, for the reference's tensor at its first
-        wrong pair.
-
-        Limits of few bits and of half precision are so wide that a fault passes them. A rewrite's readers expect the
-        candidate's form, and err on the other; readers that do better on the reference's form say that the pair is
-        right, and its node wrong. They are fed with it as rounding leaves it, as random sums of K roundings grow: √K.
-        """
-        first = next((value for value in self._guilty_in(inside) if value in self.runs.injectable), None)
-        if first is None:
-            return False
-        test = self._joint_test()
-        free = self._computed(inside) - self._walk.with_copies([first])
-        coarse = any(map(self._is_coarse, inside))
-        other = test.changed(free, watched, moved=not coarse)
-        factor = SEEN if coarse else max(SEEN, math.sqrt(test.longest(inside)))
-        return any(
-            (left := shown.exits.get(value)) is not None
-            and not left.error.mismatched
-            and (coarse or left.error.errors.max_abs > test.matters(left.error))
-            and left.error.errors.rmse > factor * one.error.errors.rmse
-            for value, one in other.exits.items()
-        )
-
-    def _is_coarse(self, value: str) -> bool:
-        copies = self._walk.with_copies([value])
-        return any(region_numbers(self.graphs, self._walk.items[copy]).quantized for copy in copies)
 
     def _excused(self, value: str, rule: str, together: set[str]) -> Judgement:
         names = self._listed(together - {value})
@@ -348,7 +327,7 @@ class ClosedRegions:
             exits, last = self._walk.exits(inside), self._walk.outputs(inside)
             if len(inside) > LARGEST or not self._walk.ahead(inside, self._guilty):
                 return {}
-            shown = self._joint_test().known(self._computed(inside), exits + last)
+            shown = self._joint_test().known(self._hidden().computed(inside), exits + last)
             if shown is None or any(map(self._guilty, shown.wrong(exits + last))):  # how wrong is looked at, too
                 shown = self._run(inside, exits + last, [start])
             wrong = shown.wrong(exits + last)
@@ -358,7 +337,7 @@ class ClosedRegions:
             for value in wrong:
                 if not self._guilty(value):
                     further.append(value)
-                elif expects_form(self._joint_test(), value, start, shown, self._computed(inside)):
+                elif expects_form(self._joint_test(), value, start, shown, self._hidden().computed(inside)):
                     ends[value] = shown.exits[value].error
                 else:
                     beside = self._walk.beside([value], inside, self._guilty)

@@ -79,9 +79,23 @@ class RegionWalk:
         """Values with all on a way from one of them to another, and with their copies."""
         return self.with_copies(values) | (self.behind(values).keys() & self.before(values))
 
-    def with_copies(self, values: Collection[str]) -> set[str]:
+    def adrift(self, start: str, differs: Guilty, guilty: Guilty) -> set[str]:
+        """What a value leads to by way of what differs, with what errs and feeds into that."""
+        found = self.with_copies([start])
+        stack, feeding = [*found], set[str]()
+        while stack:
+            value = stack.pop()
+            new = self.with_copies(filter(differs, self._readers.get(value, ()))) - found
+            beside = {one for one in self.inputs(value) if guilty(one)} - found - new if value not in feeding else set()
+            feeding |= beside
+            found |= new | beside
+            stack += [*new, *beside]
+        return found
+
+    def with_copies(self, values: Iterable[str]) -> set[str]:
         """Values and what only renames, moves or stores them otherwise: one tensor, quantised and back, or a view."""
-        return {*values, *filter(self._copies.__contains__, self.behind(values, self._copies))}
+        kept = set(values)
+        return kept | set(filter(self._copies.__contains__, self.behind(kept, self._copies)))
 
     def _is_of(self, value: str, kinds: Collection[str]) -> bool:
         nodes = self.items[value].pair.regions[self._side].nodes if value in self.items else ()

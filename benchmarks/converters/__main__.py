@@ -31,11 +31,13 @@ def main(arguments: list[str] | None = None) -> int:
         "--torch", default="", choices=["eager", "trace"], help="of exports: hold them against the module they are from"
     )
     running.add_argument("--inserted", action="store_true", help="of faults only nodes that are put in")
+    running.add_argument("--rarer", action="store_true", help="with rarer rewrites among the others, and rarer faults")
     running.add_argument("--json", type=Path, metavar="FILE", help="every outcome, a line each; read again by `table`")
     for name in ("show", "shrink"):
         one = commands.add_parser(name, help=f"{name} the case of a seed")
         one.add_argument("seed", type=int)
         one.add_argument("--clean", action="store_true", help="the pair without a fault")
+        one.add_argument("--rarer", action="store_true", help="the case with rarer rewrites")
         one.add_argument("--networks", nargs="*", default=[], choices=names, metavar="NETWORK")
         one.add_argument("--out", type=Path, help="write ref.onnx, cand.onnx, in.npz and what is wrong there")
     table = commands.add_parser("table", help="the figures of runs that were kept with --json")
@@ -67,6 +69,7 @@ def _run(chosen: argparse.Namespace) -> int:
     )
     outcomes = []
     given = {"networks": chosen.networks, "torch": chosen.torch, "planted": [*INSERTED] if chosen.inserted else []}
+    given["rarer"] = chosen.rarer
     for outcome in run(range(int(first), int(last or int(first) + 1)), kinds=kinds, **given):
         outcomes.append(outcome)
         if chosen.json:
@@ -95,7 +98,7 @@ def _table(chosen: argparse.Namespace) -> int:
 
 
 def _show(chosen: argparse.Namespace) -> int:
-    made = case(chosen.seed, faulty=not chosen.clean, networks=chosen.networks)
+    made = case(chosen.seed, faulty=not chosen.clean, networks=chosen.networks, rarer=chosen.rarer)
     if made is None:
         print("no case: the fault finds no place")
         return 2
@@ -104,7 +107,7 @@ def _show(chosen: argparse.Namespace) -> int:
 
 
 def _shrink(chosen: argparse.Namespace) -> int:
-    made = case(chosen.seed, faulty=not chosen.clean, networks=chosen.networks)
+    made = case(chosen.seed, faulty=not chosen.clean, networks=chosen.networks, rarer=chosen.rarer)
     if made is None:
         print("no case: the fault finds no place")
         return 2

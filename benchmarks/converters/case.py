@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from benchmarks.converters.faults import FAULTS, Planted
+from benchmarks.converters.faults import RARER as RARER_FAULTS
 from benchmarks.converters.graph import Array, Graph, run
 from benchmarks.converters.networks import NETWORKS
 from benchmarks.converters.networks.exported import EXPORTS
-from benchmarks.converters.rewrites import REWRITES, TOOLS, apply
+from benchmarks.converters.rewrites import RARER, REWRITES, TOOLS, apply
 from benchmarks.converters.rewrites.tools import through_tool
 
 MEANING_KEPT = 1e-5
@@ -61,11 +62,22 @@ class Case:
 
 
 def case(
-    seed: int, *, faulty: bool, networks: Sequence[str] = (), torch: str = "", planted: Sequence[str] = ()
+    seed: int,
+    *,
+    faulty: bool,
+    networks: Sequence[str] = (),
+    torch: str = "",
+    planted: Sequence[str] = (),
+    rarer: bool = False,
 ) -> Case | None:
-    """The case of a seed; a fault that finds no place gives way to another, a few times; ``planted``: of these."""
+    """The case of a seed; a fault that finds no place gives way to another, a few times; ``planted``: of these.
+
+    ``rarer``: with a few further rewrites of the candidate, and where nothing else is asked for with rarer faults.
+    """
+    planted = planted or (tuple(RARER_FAULTS) if rarer else ())
     for attempt in range(8 if faulty else 1):
         drawn = recipe(seed, faulty=faulty, networks=networks, attempt=attempt, planted=planted)
+        drawn = replace(drawn, candidate=_with_rarer(seed, drawn.candidate)) if rarer else drawn
         made = build(replace(drawn, torch=torch, reference=()) if torch else drawn)
         if made is not None:
             return made
@@ -97,6 +109,17 @@ def _steps(rng: np.random.Generator, count: int, *, tools: float) -> tuple[Step,
         drawn.insert(int(rng.integers(len(drawn) + 1)), [*TOOLS][int(rng.integers(len(TOOLS)))])
     drawn += [name for name, share in LAST.items() if rng.random() < share]
     return tuple(Step(name, int(rng.integers(2**31))) for name in drawn)
+
+
+def _with_rarer(seed: int, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Steps with rarer ones among them, before what is done at the end."""
+    rng, made = np.random.default_rng([seed, 79]), list(steps)
+    end = next((place for place, step in enumerate(made) if step.name in LAST), len(made))
+    for _ in range(4 * int(rng.integers(1, 4))):  # most find no place
+        name = [*RARER][int(rng.integers(len(RARER)))]
+        made.insert(int(rng.integers(end + 1)), Step(name, int(rng.integers(2**31))))
+        end += 1
+    return tuple(made)
 
 
 def build(made: Recipe) -> Case | None:
@@ -144,7 +167,7 @@ def _planted(case: Case, fault: Step) -> Case | None:
     for _ in range(6):
         candidate = case.clean.copy()
         try:
-            planted = FAULTS[fault.name](candidate, rng)
+            planted = (FAULTS | RARER_FAULTS)[fault.name](candidate, rng)
             if planted is None:
                 return None
             candidate.prune()

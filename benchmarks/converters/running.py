@@ -22,21 +22,28 @@ def run(
     networks: Sequence[str] = (),
     torch: str = "",
     planted: Sequence[str] = (),
+    rarer: bool = False,
 ) -> Iterator[Outcome]:
     """``kinds``: False for clean cases, True for ones with a fault, which is one of those ``planted``, else of all."""
     for seed in seeds:
         for faulty in kinds:
-            outcome = once(seed, faulty=faulty, networks=networks, torch=torch, planted=planted)
+            outcome = once(seed, faulty=faulty, networks=networks, torch=torch, planted=planted, rarer=rarer)
             if outcome is not None:
                 yield outcome
 
 
 def once(
-    seed: int, *, faulty: bool, networks: Sequence[str] = (), torch: str = "", planted: Sequence[str] = ()
+    seed: int,
+    *,
+    faulty: bool,
+    networks: Sequence[str] = (),
+    torch: str = "",
+    planted: Sequence[str] = (),
+    rarer: bool = False,
 ) -> Outcome | None:
     """The outcome of one case; None where its fault finds no place. What fails in the making is one, too."""
     try:
-        made = case(seed, faulty=faulty, networks=networks, torch=torch, planted=planted)
+        made = case(seed, faulty=faulty, networks=networks, torch=torch, planted=planted, rarer=rarer)
     except Exception as error:  # noqa: BLE001 - one broken rewrite must not end the run of all the others
         drawn = recipe(seed, faulty=faulty, networks=networks, planted=planted)
         said = f"{NOT_MADE}: {type(error).__name__}: {str(error)[:300]}"

@@ -102,7 +102,7 @@ def fitted_constant(culprit: Culprit, subgraph: Subgraph, node: Node, operation:
 
     inverse = operation.kind == "div" and place == 1
     start = 1 / value if inverse and value else value
-    found = _solved_for(lambda at: output(1 / at if inverse else at), target, start)
+    found = _solved_for(lambda at: output((1 / at if at else math.inf) if inverse else at), target, start)
     return 1 / found if inverse and found else found
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from benchmarks.converters.faults import constants, inserted, settings, weights, wiring
-from benchmarks.converters.faults.registry import FAULTS, Planted
+from benchmarks.converters.faults import constants, inserted, rarer, settings, weights, wiring
+from benchmarks.converters.faults.registry import FAULTS, RARER, Planted
 
 INSERTED = tuple(name for name, plant in FAULTS.items() if plant.__module__ == inserted.__name__)
 """Those that put a node in where there was none."""
 
-__all__ = ["FAULTS", "INSERTED", "Planted", "constants", "inserted", "settings", "weights", "wiring"]
+__all__ = ["FAULTS", "INSERTED", "RARER", "Planted", "constants", "inserted", "rarer", "settings", "weights", "wiring"]

@@ -24,10 +24,17 @@ class Planted:
 
 Fault = Callable[[Graph, np.random.Generator], Planted | None]
 FAULTS: dict[str, Fault] = {}
+RARER: dict[str, Fault] = {}
+"""Drawn only where they are asked for."""
 
 
 def fault(function: Fault) -> Fault:
     FAULTS[function.__name__] = function
+    return function
+
+
+def rarer(function: Fault) -> Fault:
+    RARER[function.__name__] = function
     return function
 
 

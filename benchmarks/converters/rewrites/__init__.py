@@ -9,16 +9,19 @@ from benchmarks.converters.rewrites import (
     linear,
     normalisation,
     padding,
+    projections,
     recurrence,
     spelling,
     structure,
     sums,
+    tiles,
     tools,
 )
-from benchmarks.converters.rewrites.registry import REWRITES, apply
+from benchmarks.converters.rewrites.registry import RARER, REWRITES, apply
 
 TOOLS = tools.TOOLS
 __all__ = [
+    "RARER",
     "REWRITES",
     "TOOLS",
     "activations",
@@ -28,8 +31,10 @@ __all__ = [
     "linear",
     "normalisation",
     "padding",
+    "projections",
     "recurrence",
     "spelling",
     "structure",
     "sums",
+    "tiles",
 ]

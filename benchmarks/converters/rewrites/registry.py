@@ -10,10 +10,17 @@ from benchmarks.converters.graph import Graph, Node
 
 Rewrite = Callable[[Graph, np.random.Generator], bool]
 REWRITES: dict[str, Rewrite] = {}
+RARER: dict[str, Rewrite] = {}
+"""Drawn only where they are asked for, so that the cases of a seed stay what they were."""
 
 
 def rewrite(function: Rewrite) -> Rewrite:
     REWRITES[function.__name__] = function
+    return function
+
+
+def rarer(function: Rewrite) -> Rewrite:
+    RARER[function.__name__] = function
     return function
 
 
@@ -36,7 +43,7 @@ def replace(graph: Graph, node: Node, output: str) -> bool:
 def apply(graph: Graph, name: str, rng: np.random.Generator) -> bool:
     """One rewrite; what takes a blamed node's place, or stands where its inside was, is to blame."""
     before = {node.name for node in graph.nodes}
-    if not REWRITES[name](graph, rng):
+    if not (REWRITES | RARER)[name](graph, rng):
         return False
     graph.prune()
     graph.changed()
