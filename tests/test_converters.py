@@ -150,3 +150,23 @@ def test_what_a_reference_computes_inside_of_one_node_is_answered_by_the_next_te
     spelled_out = {"softmax.0": graph.values["shares"], "matmul.0": graph.values["mixed"]}
     assert reference_truth(made, spelled_out) == {"softmax.0"}
     assert reference_truth(made, {"attention.0": graph.values["mixed"]}) == {"attention.0"}
+
+
+def test_rarer_rewrites_and_faults_find_places_and_are_drawn_only_where_asked_for():
+    from benchmarks.converters.case import _kept, recipe
+    from benchmarks.converters.faults import FAULTS
+    from benchmarks.converters.faults import RARER as RARER_FAULTS
+    from benchmarks.converters.networks import NETWORKS
+    from benchmarks.converters.rewrites import RARER, REWRITES, apply
+
+    names = ["llama", "unet", "upscaler", "vit", "convnext", "detector", "cnn"]
+    graphs = [NETWORKS[name](np.random.default_rng([seed, 5])) for name in names for seed in range(4)]
+    for name in RARER:
+        copies = ((graph, graph.copy()) for graph in graphs)
+        found = next((both for both in copies if apply(both[1], name, np.random.default_rng(1))), None)
+        assert found is not None, name
+        assert _kept(*found), name
+    for name, plant in RARER_FAULTS.items():
+        assert any(plant(graph.copy(), np.random.default_rng(1)) for graph in graphs), name
+    assert not REWRITES.keys() & RARER.keys() and not FAULTS.keys() & RARER_FAULTS.keys()
+    assert not any(step.name in RARER for seed in range(20) for step in recipe(seed, faulty=True).candidate)

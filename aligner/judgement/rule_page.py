@@ -31,13 +31,14 @@ _REGIONS = """
 A *closed region* is judged as one: from a pair that errs, grow forward until everything that leaves the region is
 right when the region alone is left to the candidate and every other tensor is the reference's. Then it is another way
 to compute the same, whatever its inner tensors hold: a permutation and its undoing, a factor moved into the next
-layer, a wrong pair in the middle. The limit of what leaves it is the summed rounding of everything inside; a change as
-large as the difference inside must be seen there, or the region is not excused. Where the numbers at hand hide it (a
-Relu that passes nothing), both sides are run on the entry's numbers in another order and with other signs. Where the
-fault is in such a region, the reader is named whose error holds nothing of what the candidate's form changes, with the
-nodes of the whole region. A tensor whose shape does not fit is the candidate's in every run and closes no region: it is
-right where a reader that depends on it is right with it, and other readers are blamed themselves. Which run answers
-which question is told in [architecture.md](architecture.md#how-a-region-is-judged).
+layer, a sum through all blocks in another basis, a wrong pair in the middle. The limit of what leaves it is the summed
+rounding of everything inside; a change as large as the difference inside must be seen there, or the region is not
+excused. Where the numbers at hand hide it (a Relu that passes nothing), both sides are run on the entry's numbers in
+another order and with other signs. Where the fault is in such a region, the reader is named whose error holds nothing
+of what the candidate's form changes, with the nodes of the whole region. A tensor whose shape does not fit is the
+candidate's in every run and closes no region: it is right where a reader that depends on it is right with it, and other
+readers are blamed themselves. Which run answers which question is told in
+[architecture.md](architecture.md#how-a-region-is-judged).
 """
 _CONTRACT = """
 With `--level outputs`, or `--level layers`, the contract of `--atol` and `--rtol` alone decides, whatever rounding or

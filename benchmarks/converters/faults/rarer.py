@@ -10,7 +10,10 @@ from benchmarks.converters.graph import Graph, Node
 
 @rarer
 def layers_exchanged(graph: Graph, rng: np.random.Generator) -> Planted | None:
-    """Two layers hold each other's weights, as where a list of them is in another order."""
+    """Two layers hold each other's weights, as where a list of them is in another order.
+
+    Not two of the same tensor: these would be told as well by what reads the one for the other.
+    """
     rows = [node for node in graph.ordered() if weighted(graph, node)]
 
     def twins(node: Node) -> list[Node]:
@@ -19,7 +22,7 @@ def layers_exchanged(graph: Graph, rng: np.random.Generator) -> Planted | None:
             other
             for other in rows
             if other is not node and other.op == node.op and graph.shape(other.inputs[1]) == shape
-            and len(other.inputs) == len(node.inputs) and other.inputs[1] != node.inputs[1]
+            and len(other.inputs) == len(node.inputs) and not {*other.inputs} & {*node.inputs}
         ]  # fmt: skip
 
     node = pick(graph, rng, {each.op for each in rows}, lambda each: weighted(graph, each) and twins(each))
@@ -59,19 +62,25 @@ def vector_along_another_axis(graph: Graph, rng: np.random.Generator) -> Planted
 
 
 @rarer
-def flatten_in_another_order(graph: Graph, rng: np.random.Generator) -> Planted | None:
-    """Channels last before what was trained with channels first."""
+def merged_in_another_order(graph: Graph, rng: np.random.Generator) -> Planted | None:
+    """Two axes change places before they are merged: channels last where they were first, or heads within each."""
 
-    def flattens(node: Node) -> bool:
+    def merged(node: Node) -> int | None:
         before, after = graph.shape(node.inputs[0]), graph.shape(node.output)
-        return len(before) in {3, 4} and len(after) == 2 and sum(size > 1 for size in before[1:]) > 1
-
-    node = pick(graph, rng, "Reshape Flatten", lambda n: graph.computed(n.inputs[0]) and flattens(n))
-    if node is None:
+        for place, size in enumerate(after):
+            pair = before[place : place + 2]
+            if before[:place] == after[:place] and len(pair) == 2 and min(pair) > 1 and size == pair[0] * pair[1]:
+                return place
         return None
-    rank = graph.rank(node.inputs[0])
-    node.inputs[0] = graph.add("Transpose", node.inputs[0], perm=[0, *range(2, rank), 1])
-    return Planted((node.name, graph.nodes[-1].name), tuple(node.outputs), f"{node.op} {node.name}: channels last")
+
+    node = pick(graph, rng, "Reshape Flatten", lambda n: graph.computed(n.inputs[0]) and merged(n) is not None)
+    place = merged(node) if node is not None else None
+    if node is None or place is None:
+        return None
+    perm = list(range(graph.rank(node.inputs[0])))
+    perm[place : place + 2] = [place + 1, place]
+    node.inputs[0] = graph.add("Transpose", node.inputs[0], perm=perm)
+    return Planted((node.name, graph.nodes[-1].name), tuple(node.outputs), f"{node.op} {node.name}: axes {perm}")
 
 
 @rarer
