@@ -259,8 +259,9 @@ def test_a_walk_back_does_not_double_where_a_tensor_is_read_twice():
     assert partner.asked < len(nodes)
 
 
-def made_of(steps, **more):
-    return net([make.node(op, read, [out], f"to_{out}", **given) for op, *read, out, given in steps], SIZE, **more)
+def made_of(steps, count=SIZE, **more):
+    nodes = [(op, read, out if isinstance(out, list) else [out], given) for op, *read, out, given in steps]
+    return net([make.node(op, read, out, f"to_{out[0]}", **given) for op, read, out, given in nodes], count, **more)
 
 
 def test_a_move_that_leads_back_before_a_product_that_wants_the_form_between_is_named():
@@ -308,6 +309,23 @@ def test_a_fault_behind_layers_whose_factor_goes_through_a_rectifier_is_looked_i
     candidate = made_of([*layers, *apart, *end], k=k * np.float32(3.3), n=n / np.float32(3.3), **parts)
     name, _, within = told(reference, candidate, rows(SIZE))
     assert (name, within) == ("i", {"node": "to_h", "primitive": "extra"})
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_term_that_a_sum_counts_twice_is_told_at_the_sum_that_adds_it_again(moved):
+    """A product in four parts, of which one is added twice, before a transposition of the sum or without one."""
+    m = np.random.default_rng(3).standard_normal((SIZE, SIZE)).astype(np.float32)
+    ends = [("MatMul", "x", "w", "h", {})], [("Tanh", "b", "c", {}), ("MatMul", "c", "v", "y", {})]
+    reference = made_of([*ends[0], ("MatMul", "h", "m", "b", {}), *ends[1]], 5, m=m)
+    turn = {"perm": [1, 0]}
+    parts = [("Split", "h", ["h0", "h1", "h2", "h3"], {"axis": 1, "num_outputs": 4})]
+    parts += [("MatMul", f"h{i}", f"m{i}", f"p{i}", {}) for i in range(4)]
+    sums = [("Add", "p0", "p1", "s1", {}), ("Add", "s1", "p2", "s2", {}), ("Add", "s2", "p1", "s3", {})]
+    turned = [("Transpose", "s3", "s4", turn), ("Transpose", "p3", "p4", turn), ("Add", "s4", "p4", "s5", {})]
+    last = [*turned, ("Transpose", "s5", "b", turn)] if moved else [("Add", "s3", "p3", "b", {})]
+    pieces = {f"m{i}": piece for i, piece in enumerate(np.split(m, 4))}
+    candidate = made_of([*ends[0], *parts, *sums, *last, *ends[1]], 5, **pieces)
+    assert told(reference, candidate, rows())[2] == {"node": "to_s3", "primitive": "extra"}
 
 
 def test_a_truncation_between_layers_whose_factor_goes_through_a_rectifier_is_named():

@@ -36,7 +36,7 @@ def judged(sides: Sides, item: Measured, entries: Collection[str], arrays: Mappi
     if wanted is None or item.local is None:
         return []
     end, allowed = (item.pair.candidate, wanted), MOST * limit(graphs, item, item.local)
-    return [_judged(graphs[1], entries, arrays, part, allowed) for part in _parts(graphs[1], arrays, end)]
+    return [_judged(graphs[1], entries, arrays, part, allowed) for part in parts_of(graphs[1], arrays, end)]
 
 
 def wanted_of(sides: Sides, item: Measured, arrays: Mapping[str, Array]) -> Array | None:
@@ -72,7 +72,7 @@ def by_parts(parts: Sequence[Judged], nodes: Sequence[Node], before: Collection[
     return [*behind, *sorted(made, key=lambda node: node.index not in right)]
 
 
-def _parts(graph: Graph, arrays: Mapping[str, Array], end: Part) -> Iterator[Part]:
+def parts_of(graph: Graph, arrays: Mapping[str, Array], end: Part) -> Iterator[Part]:
     """What an end is joined of, through joined parts; the end itself where it is not."""
     stack = [end]
     while stack:

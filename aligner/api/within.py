@@ -20,6 +20,7 @@ from aligner.api.joined_parts import by_parts, judged
 from aligner.api.lost_node import lost_node
 from aligner.api.lost_operand import lost_operand
 from aligner.api.open_suspects import open_suspects
+from aligner.api.repeated_term import repeated_term
 from aligner.api.sister_region import parted, parted_step
 from aligner.api.turned_operand import turned
 from aligner.api.virtual_tensors import FEW, inside_of_one, inside_of_several, laid_as
@@ -112,6 +113,8 @@ def _extra(sides: Sides, passes: Passes, item: Measured, left: Iterator[int], kn
     if len(nodes) < 2 or sum(_bytes(sides[1], name) for name in inner) > _LARGE:
         return None
     arrays = shown(sides[1], passes, [*start, *inner], forms)
+    if (twice := repeated_term(sides, item, arrays)) is not None:
+        return twice
     parts = judged(sides, item, start, arrays) if len(nodes) > _IN_A_ROW else []
     before = {node.index for node in graphs[1].region(start, item.pair.candidate)}
     doubtful, end = by_parts(parts, nodes, before), ends[-1].pair.candidate
