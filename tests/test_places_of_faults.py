@@ -311,6 +311,25 @@ def test_a_fault_behind_layers_whose_factor_goes_through_a_rectifier_is_looked_i
     assert (name, within) == ("i", {"node": "to_h", "primitive": "extra"})
 
 
+def test_layers_in_a_row_in_each_others_place_are_told_where_they_stand():
+    """Each holds the other's weights, which say nothing of its place then."""
+    weights = {f"k{i}": np.random.default_rng(10 + i).standard_normal((SIZE, SIZE)).astype(np.float32) for i in range(3)}
+
+    def layers(*order, of):
+        steps = [("MatMul", "x", "w", f"{of}0", {})]
+        for i, place in enumerate(order):
+            steps += [
+                ("Add", f"{of}{i}", "half", f"b{of}{i}", {}),
+                ("MatMul", f"b{of}{i}", f"k{place}", f"c{of}{i}", {}),
+            ]
+            steps += [(["Tanh", "Sigmoid", "Sin"][i], f"c{of}{i}", f"{of}{i + 1}", {})]
+        return made_of([*steps, ("MatMul", f"{of}3", "v", "y", {})], **weights)
+
+    result = aligner.compare(layers(0, 1, 2, of="a"), layers(1, 0, 2, of="m"), {"x": rows(SIZE)})
+    assert [pair.candidate.node for pair in result.introduced] == ["to_cm0", "to_cm1"]
+    assert result.comparison.causes[0].id == "weights-wrong-entry"
+
+
 @pytest.mark.parametrize("moved", [False, True])
 def test_a_term_that_a_sum_counts_twice_is_told_at_the_sum_that_adds_it_again(moved):
     """A product in four parts, of which one is added twice, before a transposition of the sum or without one."""

@@ -144,7 +144,8 @@ def _pair_module_ends(matching: Matching) -> None:
 
 def _pair_by_weights(matching: Matching) -> None:
     left, right = same_parameters.parameters(matching.reference), same_parameters.parameters(matching.candidate)
-    for one, other, distance in same_parameters.match(left, right):
+    graphs = matching.reference.graph, matching.candidate.graph
+    for one, other, distance in same_parameters.uncrossed(graphs, same_parameters.match(left, right)):
         if len(one.users) != len(other.users):
             continue
         for node, partner in zip(one.users, other.users, strict=True):

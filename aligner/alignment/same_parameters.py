@@ -7,7 +7,7 @@ of their own.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -26,7 +26,7 @@ from aligner.parameters.fingerprint import (
     fingerprint_of,
     table,
 )
-from aligner.records.graph import Node
+from aligner.records.graph import Graph, Node
 
 _FEW = 16
 """Parameters that are told apart by their further sums, before all within the rougher distance are: a limit of work."""
@@ -40,6 +40,10 @@ class Parameter:
     fingerprint: Fingerprint
     users: tuple[Node, ...]
     stored: bool = True
+
+
+Match = tuple[Parameter, Parameter, float]
+"""One of the reference's, one of the candidate's, and how far apart they are."""
 
 
 def parameters(skeleton: Skeleton) -> list[Parameter]:
@@ -71,7 +75,7 @@ def _folded(skeleton: Skeleton) -> Iterable[Parameter]:
             yield Parameter(f"{layer.node.name} × {node.name}", print_, (layer.node,), stored=False)
 
 
-def match(reference: list[Parameter], candidate: list[Parameter]) -> list[tuple[Parameter, Parameter, float]]:
+def match(reference: list[Parameter], candidate: list[Parameter]) -> list[Match]:
     """Parameters that are the same numbers and whose match is the only one; distance says how same.
 
     Rounded copies count where most of what has no exact one has a rounded one: a model is stored in lower precision
@@ -89,12 +93,37 @@ def match(reference: list[Parameter], candidate: list[Parameter]) -> list[tuple[
             open_ += 1
             rounded += near is not None
     by_name = {parameter.name: parameter for parameter in candidate}
-    matched: list[tuple[Parameter, Parameter, float]] = []
+    matched: list[Match] = []
     for name, claims in taken.items():
         claims.sort(key=lambda claim: claim[1])
         if len(claims) == 1 or claims[0][1] < EXACT <= claims[1][1]:
             matched.append((claims[0][0], by_name[name], claims[0][1]))
     return [found for found in matched if found[2] <= EXACT or 2 * rounded > open_]
+
+
+def uncrossed(graphs: tuple[Graph, Graph], found: Sequence[Match]) -> list[Match]:
+    """Matches but for those of layers of one size in a row that stand in each other's places, as where a list of them
+    is in another order: there each has the other's weights, and what it reads and gives tells its place."""
+    crossed = set[str]()
+    for matches in _by_place(found).values():
+        places = np.array([other.users[0].index for _, other, _ in matches])
+        late = np.flatnonzero(places < np.maximum.accumulate(places)) if places.size else ()
+        for second in late if len(late) <= _FEW else ():  # more: nodes in another order throughout
+            for first in np.flatnonzero(places[:second] > places[second]):
+                one, other = matches[first], matches[second]
+                ways = (graphs[0], one[0].users[0], other[0].users[0]), (graphs[1], other[1].users[0], one[1].users[0])
+                if all(end.outputs[0] in graph.descendants(start.outputs[:1]) for graph, start, end in ways):
+                    crossed |= {one[0].name, other[0].name}
+    return [match for match in found if match[0].name not in crossed]
+
+
+def _by_place(found: Iterable[Match]) -> dict[tuple[str, int], list[Match]]:
+    """Matches of weights that one node uses, by its kind and their size, in the reference's order."""
+    groups: dict[tuple[str, int], list[Match]] = defaultdict(list)
+    for match in sorted(found, key=lambda match: match[0].users[0].index):
+        if len(match[0].users) == len(match[1].users) == 1:
+            groups[match[0].users[0].kind, match[0].fingerprint.size].append(match)
+    return groups
 
 
 def _grouped(items: list[Parameter]) -> dict[int, list[Parameter]]:

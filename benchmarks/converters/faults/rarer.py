@@ -8,6 +8,12 @@ from benchmarks.converters.faults.registry import Planted, at, pick, rarer, weig
 from benchmarks.converters.graph import Graph, Node
 
 
+def _alike(graph: Graph, one: str, other: str) -> bool:
+    """Whether two tensors hold the same numbers, in whatever shape."""
+    arrays = graph.values[one], graph.values[other]
+    return arrays[0].size == arrays[1].size and bool(np.allclose(*(np.sort(array.ravel()) for array in arrays)))
+
+
 @rarer
 def layers_exchanged(graph: Graph, rng: np.random.Generator) -> Planted | None:
     """Two layers hold each other's weights, as where a list of them is in another order.
@@ -22,7 +28,8 @@ def layers_exchanged(graph: Graph, rng: np.random.Generator) -> Planted | None:
             other
             for other in rows
             if other is not node and other.op == node.op and graph.shape(other.inputs[1]) == shape
-            and len(other.inputs) == len(node.inputs) and not {*other.inputs} & {*node.inputs}
+            and len(other.inputs) == len(node.inputs) and not {*other.inputs[1:]} & {*node.inputs[1:]}
+            and not _alike(graph, node.inputs[0], other.inputs[0])
         ]  # fmt: skip
 
     node = pick(graph, rng, {each.op for each in rows}, lambda each: weighted(graph, each) and twins(each))
