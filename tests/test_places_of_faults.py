@@ -313,7 +313,8 @@ def test_a_fault_behind_layers_whose_factor_goes_through_a_rectifier_is_looked_i
 
 def test_layers_in_a_row_in_each_others_place_are_told_where_they_stand():
     """Each holds the other's weights, which say nothing of its place then."""
-    weights = {f"k{i}": np.random.default_rng(10 + i).standard_normal((SIZE, SIZE)).astype(np.float32) for i in range(3)}
+    rng = np.random.default_rng(10)
+    weights = {f"k{i}": rng.standard_normal((SIZE, SIZE)).astype(np.float32) for i in range(3)}
 
     def layers(*order, of):
         steps = [("MatMul", "x", "w", f"{of}0", {})]

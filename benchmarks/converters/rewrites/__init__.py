@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.converters.rewrites import (
     activations,
     convolutions,
+    equalised,
     layout,
     linear,
     normalisation,
@@ -27,6 +28,7 @@ __all__ = [
     "activations",
     "apply",
     "convolutions",
+    "equalised",
     "layout",
     "linear",
     "normalisation",
