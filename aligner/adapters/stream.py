@@ -17,6 +17,8 @@ HUGE = 128 << 20
 _AHEAD = 96 << 20
 """Bytes of tensors that a run may be ahead at most, whatever the budget allows. Of a restorer (GFPGAN's size, local
 errors) 128 MiB take 5 % more memory and as much time: ``benchmarks.speed --only restorer``."""
+_SMALL = 1 << 16
+"""Bytes of waiting items that are taken at once: of tensors of a few elements, handing over costs more than making."""
 _SHARE = 4
 """Three runs may be under way, beside what is kept for them."""
 
@@ -65,8 +67,8 @@ class _Handover(Generic[T]):
             if self.abandoned:
                 raise RunAbandoned
 
-    def take(self) -> list[T] | None:
-        """The next item alone in a list, or None at the end."""
+    def take(self) -> deque[T] | None:
+        """The next item, with those that wait behind it where all are small; None at the end."""
         with self.condition:
             self._wanted = True
             self.condition.notify_all()
@@ -75,8 +77,12 @@ class _Handover(Generic[T]):
             self._wanted = False
             if not self._items:
                 return None
-            taken = [self._items.popleft()]
-            self._held -= self._size(taken[0])
+            taken = deque([self._items.popleft()])
+            size = self._size(taken[0])
+            while self._items and size + self._size(self._items[0]) <= _SMALL:
+                taken.append(self._items.popleft())
+                size += self._size(taken[-1])
+            self._held -= size
             self.condition.notify_all()
             return taken
 
@@ -97,6 +103,7 @@ class Run(Iterator[T]):
     def __init__(self, push: Callable[[], None], handover: _Handover[T]) -> None:
         self._push, self._handover = push, handover
         self._thread: threading.Thread | None = None
+        self._taken: deque[T] | None = None
         self._over = False
 
     def begin(self) -> None:
@@ -108,9 +115,10 @@ class Run(Iterator[T]):
 
     def __next__(self) -> T:
         self.begin()
-        taken = None if self._over else self._handover.take()
-        if taken is not None:
-            return taken.pop()
+        if not self._taken:
+            self._taken = None if self._over else self._handover.take()
+        if self._taken:
+            return self._taken.popleft()
         error = None if self._over else self._handover.error
         self.close()
         if error is not None:
@@ -119,7 +127,7 @@ class Run(Iterator[T]):
 
     def close(self) -> None:
         """End the run: nobody wants the rest."""
-        self._over = True
+        self._over, self._taken = True, None
         self._handover.abandon()
         if self._thread is not None:
             self._thread.join()

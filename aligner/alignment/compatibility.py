@@ -9,8 +9,10 @@ import numpy as np
 
 from aligner.alignment.skeleton import Skeleton
 from aligner.operations.kinds import AFFINE, INVERSES
+from aligner.parameters.fingerprint import fingerprint_of
 from aligner.records.alignment import Sketch
-from aligner.records.graph import Node
+from aligner.records.dtypes import is_floating
+from aligner.records.graph import Node, Weight
 
 _LONG = {"eq": "equal", "ne": "notequal", "gt": "greater", "lt": "less", "ge": "greaterequal", "le": "lessequal"} | {
     "greaterorequal": "greaterequal",
@@ -37,8 +39,10 @@ def agree(reference: Sketch | None, candidate: Sketch | None, within: float | No
 
     ``within`` replaces the relative difference that rounding and few elements allow.
     """
+    if reference is None or candidate is None:
+        return None
     gap = distance(reference, candidate)
-    if reference is None or candidate is None or gap is None:
+    if gap is None:
         return None
     return reference.repeats_as(candidate) and gap <= (within or (SAME_TENSOR if reference.size >= _MANY else SAME_FEW))
 
@@ -50,15 +54,15 @@ def distance(reference: Sketch | None, candidate: Sketch | None) -> float | None
     if reference.shape != candidate.shape and reference.size != candidate.size:
         return None
     reference, candidate = reference.core, candidate.core
-    if not (reference.finite and candidate.finite) or reference.min == reference.max:
+    low, high, rms = reference.min, reference.max, reference.rms
+    if not (reference.finite and candidate.finite) or low == high:
         return None
-    extent = max(abs(reference.min), abs(reference.max), 1e-30)
-    scale = max(reference.rms, 1e-30)
+    scale, extent = max(rms, 1e-30), 2 * max(abs(low), abs(high), 1e-30)
     return max(
-        abs(reference.rms - candidate.rms) / scale,
+        abs(rms - candidate.rms) / scale,
         abs(reference.mean - candidate.mean) / scale,
-        abs(reference.min - candidate.min) / (2 * extent),
-        abs(reference.max - candidate.max) / (2 * extent),
+        abs(low - candidate.min) / extent,
+        abs(high - candidate.max) / extent,
     )
 
 
@@ -140,7 +144,13 @@ def _operand(skeleton: Skeleton, name: str) -> str:
     if name not in skeleton.constants or weight is None:
         return "0" if skeleton.size(name) == 1 else "d"
     size = prod(weight.shape)
-    if 1 < size <= _READ:
-        values = np.asarray(weight.values())
-        size = 1 if (values == values.flat[0]).all() else size
-    return "w" if size > 1 else "0"
+    return "w" if size > 1 and not (size <= _READ and _is_one_number(weight)) else "0"
+
+
+def _is_one_number(weight: Weight) -> bool:
+    """Whether all elements are one, as the numbers tell that a float weight is known by."""
+    known = fingerprint_of(weight) if is_floating(weight.dtype) else None
+    if known is not None:
+        return known.low == known.high
+    values = np.asarray(weight.values())
+    return bool((values == values.flat[0]).all())

@@ -56,9 +56,11 @@ class Skeleton:
     """Kinds that put elements elsewhere and are seen through: the other side writes them as reshapes and turns."""
     norms: dict[int, Operation | None] = field(default_factory=dict)
     """Node index → what a normalisation computes, of those that were asked for."""
+    _data: dict[int, list[str]] = field(default_factory=dict)
     _moved: dict[int, str | None] = field(default_factory=dict)
     _roots: dict[str, str] = field(default_factory=dict)
     _members: dict[str, list[str]] = field(default_factory=dict)
+    _readers: dict[str, list[tuple[Node, str]]] = field(default_factory=dict)
     _scopes: set[str] = field(default_factory=set)
     _shapes: dict[str, tuple[int, ...] | None] = field(default_factory=dict)
 
@@ -79,7 +81,10 @@ class Skeleton:
 
     def data_inputs(self, node: Node) -> list[str]:
         """The operands that data flows through, in operand order."""
-        return [name for name in node.inputs if name and name not in self.constants]
+        found = self._data.get(node.index)
+        if found is None:
+            found = self._data[node.index] = [name for name in node.inputs if name and name not in self.constants]
+        return found
 
     def weight_roots(self, node: Node) -> list[str]:
         """The stored weights a node uses, in operand order, seen through dequantize, cast and transpose."""
@@ -100,7 +105,8 @@ class Skeleton:
         return self._moved[node.index]
 
     def _find_moved(self, node: Node) -> str | None:
-        if not node.outputs or node.kind not in _MAY_MOVE | self.rearranged or node.index in self.computing:
+        may_move = node.kind in _MAY_MOVE or node.kind in self.rearranged
+        if not (may_move and node.outputs) or node.index in self.computing:
             return None
         data = self.data_inputs(node)
         if node.kind == "where":
@@ -193,13 +199,15 @@ class Skeleton:
 
     def readers(self, root: str) -> list[tuple[Node, str]]:
         """The nodes that use a tensor or a moved form of it, each with the form it reads; dataflow order."""
-        readers = [
-            (node, member)
-            for member in self.members(root)
-            for node in self.graph.readers(member)
-            if self.moved(node) != member
-        ]
-        return sorted(readers, key=lambda reader: self.order.get(reader[0].index, 0))
+        if root not in self._readers:
+            readers = [
+                (node, member)
+                for member in self.members(root)
+                for node in self.graph.readers(member)
+                if self.moved(node) != member
+            ]
+            self._readers[root] = sorted(readers, key=lambda reader: self.order.get(reader[0].index, 0))
+        return self._readers[root]
 
     def size(self, value: str) -> int | None:
         """Number of elements of a value, when known."""

@@ -28,8 +28,10 @@ def open_suspects(sides: Sides, passes: Passes, most: int) -> list[Measured]:
     """
     graphs, measured = (sides[0].graph, sides[1].graph), list(passes.measured.values())
     walk, suspected = RegionWalk(measured, graphs[1]), suspects(graphs, measured)
+    if len(suspected) <= most:
+        return list(suspected.values())
     left_out = walk.with_copies(suspected) | _handing_on(walk, suspected)
-    if len(suspected) <= most or is_many(len(left_out), len(measured)):
+    if is_many(len(left_out), len(measured)):
         return list(suspected.values())[:most]
     without = differences(passes, watched(walk, left_out), left_out)
     forms = made_up_for(graphs, walk, without, left_out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Iterable, Sequence
+from functools import cached_property
 
 from aligner.operations.kinds import ELEMENTWISE, LAYOUT, MOVES_DATA
 from aligner.records.graph import Graph
@@ -30,20 +31,39 @@ class RegionWalk:
         """``graph``: that of the side that computes, which is the reference (0) against a recording; ``apart``: outputs
         that are held in an order of their own, by candidate value: what else reads them alone leaves a region."""
         self.items = {item.pair.candidate: item for item in measured}
-        self.place = {value: place for place, value in enumerate(self.items)}
         self.free: set[str] = set()
-        self._side, self._nodes = side, graph.nodes if graph is not None else ()
-        self._held: dict[str, list[str]] = {}
-        for item in measured:
-            self._held.setdefault(item.pair.values[side], []).append(item.pair.candidate)
-        outputs = dict.fromkeys(graph.outputs) if graph is not None else ()
-        self._graph_outputs = [value for name in outputs for value in self._held.get(name, ()) if value not in apart]
-        self._readers: dict[str, list[str]] = {}
+        self._side, self._nodes, self._apart = side, graph.nodes if graph is not None else (), apart
+        self._ends = graph.outputs if graph is not None else ()
+
+    @cached_property
+    def place(self) -> dict[str, int]:
+        """The order of the values."""
+        return {value: place for place, value in enumerate(self.items)}
+
+    @cached_property
+    def _held(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for value, item in self.items.items():
+            found.setdefault(item.pair.values[self._side], []).append(value)
+        return found
+
+    @cached_property
+    def _graph_outputs(self) -> list[str]:
+        held = (value for name in dict.fromkeys(self._ends) for value in self._held.get(name, ()))
+        return [value for value in held if value not in self._apart]
+
+    @cached_property
+    def _readers(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
         for reader in self.items:
             for value in dict.fromkeys(self.inputs(reader)):
                 if value != reader:
-                    self._readers.setdefault(value, []).append(reader)
-        self._copies = {value for value in self.items if len(self.inputs(value)) == 1 and self._is_of(value, LAYOUT)}
+                    found.setdefault(value, []).append(reader)
+        return found
+
+    @cached_property
+    def _copies(self) -> set[str]:
+        return {value for value in self.items if len(self.inputs(value)) == 1 and self._is_of(value, LAYOUT)}
 
     def inputs(self, value: str) -> tuple[str, ...]:
         """The paired values that a value's region starts from."""

@@ -49,6 +49,8 @@ def fits(reference: Shape, axes: Shape | None, candidate: Shape) -> bool:
 
 def groups_alike(shape: Shape, other: Shape) -> bool:
     """Whether two shapes of one size only split or merge each other's axes, none cutting across another."""
+    if shape == other:
+        return True
     ends, other_ends = (set(accumulate(reversed(dims), mul, initial=1)) for dims in (shape, other))
     return math.prod(shape) == math.prod(other) and (ends <= other_ends or other_ends <= ends)
 

@@ -40,6 +40,8 @@ _FROM_INPUTS: dict[str, dict[str, int]] = {
     "NonMaxSuppression": {"max_output_boxes_per_class": 2, "iou_threshold": 3, "score_threshold": 4},
 } | {f"Reduce{word}": {"axes": 1} for word in _REDUCTIONS}
 """Operator → attribute → operand that holds it in newer opsets."""
+_OF_SHAPES = frozenset({"Resize", "Transpose"})
+"""Further ones whose attributes are told by operands, or by their shapes."""
 _SCALARS = frozenset("min max value k ratio training_mode depth axis".split()) | frozenset(
     _FROM_INPUTS["NonMaxSuppression"]
 )
@@ -65,6 +67,22 @@ class Operands:
 
 def attributes_of(node: Any, opset: int, operands: Operands) -> Mapping[str, Attribute]:
     """The attributes of one node; ``opset`` is the version of its domain that the model imports."""
+    fixed = None if node.attribute else _fixed(node.op_type, node.domain, opset)
+    return _read(node, opset, operands) if fixed is None else fixed
+
+
+@lru_cache(maxsize=1024)
+def _fixed(op_type: str, domain: str, opset: int) -> Mapping[str, Attribute] | None:
+    """What an operator without attributes of its own has; None where its operands have a say in that."""
+    from onnx import NodeProto
+
+    if op_type in SPATIAL or op_type in _FROM_INPUTS or op_type in _OF_SHAPES:
+        return None
+    found = _read(NodeProto(op_type=op_type, domain=domain), opset, Operands(lambda _: None, lambda _: None))
+    return None if "axis" in found or "axes" in found else found
+
+
+def _read(node: Any, opset: int, operands: Operands) -> Mapping[str, Attribute]:
     found = dict(_defaults(node.op_type, "" if node.domain == "ai.onnx" else node.domain, opset))
     for attribute in node.attribute:
         value = _plain(attribute)

@@ -132,7 +132,8 @@ class _Builder:
             op = op_word(node)
             opset = self._opsets.get("" if node.domain == "ai.onnx" else node.domain, 1)
             attributes = attributes_of(node, opset, operands)
-            kind = _refined(kind_of(node.op_type, node.domain), attributes, computed_limit=any(node.input[2:]))
+            kind = kind_of(node.op_type, node.domain)
+            kind = _clipped(attributes, computed_limit=any(node.input[2:])) if kind == "clip" else kind
         self.nodes.append(
             Node(
                 index=index,
@@ -149,7 +150,8 @@ class _Builder:
         )
         if owner is None:
             self.produced.extend(item for item in outputs if item)
-        self._add_subgraphs(node, name, ids, owner)
+        if node.attribute:
+            self._add_subgraphs(node, name, ids, owner)
 
     def _add_subgraphs(self, node: Any, name: str, ids: Mapping[str, str], owner: _Owner | None) -> None:
         before = len(self.nodes)
@@ -165,7 +167,8 @@ class _Builder:
             return own
         if owner is not None:
             return owner.scope
-        return next((self._inlined.scopes[name] for name in node.output if name in self._inlined.scopes), None)
+        scopes = self._inlined.scopes
+        return next((scopes[name] for name in node.output if name in scopes), None) if scopes else None
 
 
 def _defined(graph: Any) -> list[str]:
@@ -184,12 +187,12 @@ def _join_attributes(join: tuple[str, str]) -> Mapping[str, Attribute]:
     return MappingProxyType({"branch": join[1]})
 
 
-def _refined(kind: str, attributes: Mapping[str, Attribute], *, computed_limit: bool) -> str:
-    """A clip between 0 and 6 is relu6, one from 0 upwards relu."""
-    if kind == "clip" and attributes.get("min") == 0:
+def _clipped(attributes: Mapping[str, Attribute], *, computed_limit: bool) -> str:
+    """The kind of a clip: between 0 and 6 it is relu6, from 0 upwards relu."""
+    if attributes.get("min") == 0:
         high = attributes.get("max")
         if high == 6:
             return "relu6"
         if (high is None and not computed_limit) or (isinstance(high, float) and high >= 3.4e38):
             return "relu"
-    return kind
+    return "clip"

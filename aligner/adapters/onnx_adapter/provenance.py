@@ -18,7 +18,7 @@ _NUMBER = re.compile(r"_\d+$")
 def scope_of(node: Any) -> str | None:
     """The module path, "layer1.0.conv1"; None where nothing says it, "" is never returned."""
     metadata = _metadata(node)
-    scopes = _strings(metadata.get("pkg.torch.onnx.name_scopes", ""))
+    scopes = _strings(metadata["pkg.torch.onnx.name_scopes"]) if "pkg.torch.onnx.name_scopes" in metadata else []
     if scopes:
         modules = [scope for scope in scopes[:-1] if scope]  # the last one is the operator itself
         return modules[-1] if modules else None
@@ -27,7 +27,8 @@ def scope_of(node: Any) -> str | None:
 
 def source_of(node: Any) -> str | None:
     """ "file.py:12" of the innermost frame that is not torch's own."""
-    frames = [(m["file"], m["line"]) for m in _FRAME.finditer(_metadata(node).get("pkg.torch.onnx.stack_trace", ""))]
+    trace = _metadata(node).get("pkg.torch.onnx.stack_trace")
+    frames = [(m["file"], m["line"]) for m in _FRAME.finditer(trace)] if trace else []
     own = [frame for frame in frames if not _TORCH.search(frame[0])] or frames
     if not own:
         return None
@@ -38,7 +39,8 @@ def source_of(node: Any) -> str | None:
 
 
 def _metadata(node: Any) -> Mapping[str, str]:
-    return {entry.key: entry.value for entry in getattr(node, "metadata_props", ())}  # onnx >= 1.16
+    properties = getattr(node, "metadata_props", ())  # onnx >= 1.16
+    return {entry.key: entry.value for entry in properties} if properties else {}
 
 
 def _strings(text: str) -> list[str]:

@@ -21,10 +21,10 @@ def _is_broken(message: Any) -> bool:
     if message.DESCRIPTOR.name == "TensorProto":
         return not isinstance(message.name, str) or any(_is_broken(entry) for entry in message.external_data)
     for field, value in message.ListFields():
-        if field.type not in (_STRING, _MESSAGE):
-            continue
-        items = [value] if isinstance(value, (str, bytes)) or hasattr(value, "DESCRIPTOR") else value
-        for item in items:
-            if isinstance(item, bytes) or (field.type == _MESSAGE and _is_broken(item)):
+        kind = field.type
+        if kind == _STRING and not isinstance(value, str):
+            if isinstance(value, bytes) or any(isinstance(item, bytes) for item in value):
                 return True
+        elif kind == _MESSAGE and any(map(_is_broken, [value] if hasattr(value, "DESCRIPTOR") else value)):
+            return True
     return False
