@@ -17,8 +17,9 @@ HUGE = 128 << 20
 _AHEAD = 96 << 20
 """Bytes of tensors that a run may be ahead at most, whatever the budget allows. Of a restorer (GFPGAN's size, local
 errors) 128 MiB take 5 % more memory and as much time: ``benchmarks.speed --only restorer``."""
-_SMALL = 1 << 16
-"""Bytes of waiting items that are taken at once: of tensors of a few elements, handing over costs more than making."""
+_AT_ONCE = 1 << 10
+"""Items that wait are taken together up to such a part of the budget: tensors of a few elements take longer to hand
+over than to make."""
 _SHARE = 4
 """Three runs may be under way, beside what is kept for them."""
 
@@ -44,7 +45,7 @@ class _Handover(Generic[T]):
         self.abandoned = False
         self.error: BaseException | None = None
         self._items: deque[T] = deque()
-        self._budget, self._size, self._held = budget, size, 0
+        self._budget, self._size, self._held, self._further = budget, size, 0, 0
         self._wanted = False
 
     def put(self, item: T) -> None:
@@ -68,7 +69,8 @@ class _Handover(Generic[T]):
                 raise RunAbandoned
 
     def take(self) -> deque[T] | None:
-        """The next item, with those that wait behind it where all are small; None at the end."""
+        """The next item, with those that wait behind it where all are small (held until the next call); None at the
+        end."""
         with self.condition:
             self._wanted = True
             self.condition.notify_all()
@@ -78,11 +80,12 @@ class _Handover(Generic[T]):
             if not self._items:
                 return None
             taken = deque([self._items.popleft()])
-            size = self._size(taken[0])
-            while self._items and size + self._size(self._items[0]) <= _SMALL:
+            self._held -= self._further + self._size(taken[0])
+            self._further = 0
+            most = self._budget // _AT_ONCE - self._size(taken[0])
+            while self._items and (size := self._size(self._items[0])) <= most - self._further:
                 taken.append(self._items.popleft())
-                size += self._size(taken[-1])
-            self._held -= size
+                self._further += size
             self.condition.notify_all()
             return taken
 

@@ -10,7 +10,7 @@ from aligner.execution.side import OpenSide
 from aligner.judgement.judgement import Judgement
 from aligner.operations.kinds import RENAMED
 from aligner.records.alignment import Alignment, PairedValues, Region
-from aligner.records.comparison import Coverage, Pair, Side, TensorStatistics, Unpaired, Within
+from aligner.records.comparison import Coverage, Pair, Side, TensorStatistics, Unpaired, Within, pair_id
 from aligner.records.graph import Graph, Value
 from aligner.records.measurement import Measured
 
@@ -96,21 +96,23 @@ def _pair(
         Region(tuple(sorted({node for one in together for node in one.reference_region.nodes}))),
         Region(tuple(sorted({node for one in together for node in one.candidate_region.nodes}))),
     )
+    reference = sides[0].side(
+        pair.reference,
+        item.reference_statistics,
+        item.reference_shape,
+        item.reference_dtype,
+        pair.reference_aliases + sides[0].layout_aliases(pair.reference),
+    )
+    candidate = sides[1].side(
+        pair.candidate,
+        item.candidate_statistics,
+        item.candidate_shape,
+        item.candidate_dtype,
+        pair.candidate_aliases + sides[1].layout_aliases(pair.candidate),
+    )
     return Pair(
-        reference=sides[0].side(
-            pair.reference,
-            item.reference_statistics,
-            item.reference_shape,
-            item.reference_dtype,
-            pair.reference_aliases + sides[0].layout_aliases(pair.reference),
-        ),
-        candidate=sides[1].side(
-            pair.candidate,
-            item.candidate_statistics,
-            item.candidate_shape,
-            item.candidate_dtype,
-            pair.candidate_aliases + sides[1].layout_aliases(pair.candidate),
-        ),
+        reference=reference,
+        candidate=candidate,
         rule=pair.rule,
         confidence=pair.confidence,
         axes=pair.axes,
@@ -125,7 +127,8 @@ def _pair(
         within=Within(*within) if (within := judgement.within or pair.within) is not None else None,
         verdict_rule=judgement.rule,
         opinions=judgement.opinions,
-    ).identified()
+        id=pair_id(reference, candidate),
+    )
 
 
 def unpaired(side: SideWriter, reasons: dict[str, str]) -> tuple[Unpaired, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
@@ -94,6 +95,7 @@ class ReferenceInjection(Mapping[str, "Array"]):
         return value in self._pairs or value in self._override
 
 
+@functools.lru_cache(maxsize=256)
 def numpy_dtype(name: str) -> np.dtype[np.generic] | None:
     """The array dtype that carries a framework's dtype: bfloat16 travels as float32; None for what has no numbers."""
     plain = plain_dtype(name)

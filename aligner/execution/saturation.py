@@ -29,6 +29,7 @@ class Grids:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
+        self._any = any(value.quantization is not None for value in graph.values.values())
         self._known: dict[str, Grid | None] = {}
 
     def of(self, tensor: CapturedTensor) -> Grid | None:
@@ -39,6 +40,8 @@ class Grids:
 
     def of_value(self, value: str) -> Grid | None:
         """The same of a value, as far as the graph says it."""
+        if not self._any:
+            return None
         if value not in self._known:
             self._known[value] = self._traced(value)
         return self._known[value]

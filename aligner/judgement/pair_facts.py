@@ -16,7 +16,6 @@ from aligner.judgement.tolerance import RegionNumbers, beside_mask, bound, regio
 from aligner.numerics.rounding import HALF_MAX
 from aligner.operations.kinds import MAY_DRAW, QUANTIZES, VIEWS
 from aligner.parameters.remembered import Remembered
-from aligner.records.difference import Difference
 from aligner.records.dtypes import plain_dtype
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
@@ -77,6 +76,11 @@ class PairFacts:
         self.numbers: RegionNumbers = region_numbers(graphs, measured)
         self.fixed = rules.fixed is not None
         self.item = measured if self.fixed else beside_mask(graphs, measured, self.numbers)
+        self.difference = self.item.local if self.item.local is not None else self.item.accumulated
+        """The local difference; the accumulated one where there is none."""
+        local = self.item.local
+        self.local = local if local is not None and not local.mismatched else None
+        """The local difference, unless finiteness itself differs."""
         self._by_value = by_value
         self.before = [by_value[v] for v in measured.pair.candidate_region.inputs if v in by_value]
         self.twins, self.limit = False, rules.fixed if rules.fixed is not None else bound(self.item, self.numbers)
@@ -91,17 +95,6 @@ class PairFacts:
         limit = STEPS * self.numbers.step + bound(replace(self.item, noise=None), plain)
         if self.item.local.errors.max_abs > limit and are_twins(self.graphs, self.item):
             self.twins, self.limit = True, min(self.limit, limit)
-
-    @property
-    def difference(self) -> Difference | None:
-        """The local difference; the accumulated one where there is none."""
-        return self.item.local if self.item.local is not None else self.item.accumulated
-
-    @property
-    def local(self) -> Difference | None:
-        """The local difference, unless finiteness itself differs."""
-        local = self.item.local
-        return local if local is not None and not local.mismatched else None
 
     @property
     def margin(self) -> float | None:

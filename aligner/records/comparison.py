@@ -135,6 +135,12 @@ class Within:
     reference_node: str | None = field(default=None, metadata=WHEN_SET)
 
 
+def pair_id(reference: Side, candidate: Side) -> str:
+    """The id of a pair of two tensors."""
+    names = f"{reference.name}\0{candidate.name}".encode("utf-8", "surrogatepass")
+    return hashlib.sha256(names).hexdigest()[:_ID]
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Pair:
     """Two tensors that answer each other, and how far apart they are.
@@ -169,8 +175,7 @@ class Pair:
 
     def identified(self) -> Pair:
         """The pair with its id."""
-        names = f"{self.reference.name}\0{self.candidate.name}".encode("utf-8", "surrogatepass")
-        return replace(self, id=hashlib.sha256(names).hexdigest()[:_ID])
+        return replace(self, id=pair_id(self.reference, self.candidate))
 
     def __repr__(self) -> str:
         """Names, verdict and largest errors; the fields hold the rest."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 from typing import TYPE_CHECKING, Any
 
 from aligner.records.array import Array
@@ -56,6 +57,7 @@ def is_shareable(element_type: int) -> bool:
     return element_type in _NATIVE or element_type == BFLOAT16 or element_type in _FLOAT8
 
 
+@functools.cache
 def numpy_dtype(element_type: int) -> np.dtype[Any] | None:
     """The dtype of arrays that stand for such tensors: bfloat16 and float8 arrive as float32, int4 as int8."""
     import numpy as np
@@ -159,7 +161,7 @@ def from_ort_value(value: Any, *, share: bool = False) -> tuple[Array, int]:
         return value.copy(), _numpy_element_type(value)
     number = value.element_type()
     if share and number in _NATIVE and value.device_name().lower() == "cpu":
-        return _shared(value), number
+        return _shared(value, number), number
     if number in _NATIVE or number == STRING:
         return np.array(value.numpy(), copy=True, order="C"), number
     size = value.tensor_size_in_bytes()
@@ -167,13 +169,16 @@ def from_ort_value(value: Any, *, share: bool = False) -> tuple[Array, int]:
     return from_bits(bits, number, tuple(value.shape())), number
 
 
-def _shared(value: Any) -> Array:
+def _shared(value: Any, number: int) -> Array:
     import numpy as np
 
-    memory = (ctypes.c_char * value.tensor_size_in_bytes()).from_address(value.data_ptr())
+    size, shape, dtype = value.tensor_size_in_bytes(), value.shape(), numpy_dtype(number)
+    if not size:
+        return np.empty(shape, dtype)
+    memory = (ctypes.c_char * size).from_address(value.data_ptr())
     memory.owner = value  # type: ignore[attr-defined]  # numpy keeps the buffer, the buffer keeps the value
-    dtype = numpy_dtype(value.element_type())
-    return np.frombuffer(memory, dtype=dtype).reshape(value.shape()) if len(memory) else np.empty(value.shape(), dtype)
+    held: Array = np.frombuffer(memory, dtype=dtype).reshape(shape)
+    return held
 
 
 def _numpy_element_type(array: Array) -> int:
