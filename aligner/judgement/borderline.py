@@ -7,7 +7,7 @@ import numpy as np
 from aligner.judgement.tolerance import region_numbers
 from aligner.numerics.rounding import SUBNORMAL, UNITS
 from aligner.numerics.written_type import written_from
-from aligner.operations.kinds import BINARY, PARAMETRIC, SILENT, SUNDRY
+from aligner.operations.kinds import BINARY, LAYERS, PARAMETRIC, SILENT, SUNDRY
 from aligner.operations.lowering import lowers
 from aligner.operations.operation import Unsupported
 from aligner.parameters.folding import output_axis
@@ -206,6 +206,8 @@ def differing_weights(culprit: Culprit) -> list[str] | None:
     """
     if any(node.attributes.get("blocked") for subgraph in culprit.subgraphs for node in subgraph.nodes):
         return None
+    if not any(subgraph.of_kind(*LAYERS) for subgraph in culprit.subgraphs):
+        return None if any(subgraph.weights for subgraph in culprit.subgraphs) else []
     counts = [len(layers(subgraph)) for subgraph in culprit.subgraphs]
     pairs = layer_pairs(culprit)
     if counts[0] != counts[1] or len(pairs) != counts[0]:

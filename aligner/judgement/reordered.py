@@ -102,12 +102,14 @@ def _form_along(found: NDArray[np.float64], expected: NDArray[np.float64], axis:
     if found.size < _FEWEST * slices:
         return _order_along(right, left, axis)
     sizes = np.linalg.norm(left, axis=1), np.linalg.norm(right, axis=1)
-    units = [side / np.where(size > 0, size, 1.0)[:, None] for side, size in zip((left, right), sizes, strict=True)]
-    in_place = np.einsum("ij,ij->i", units[0], units[1])
-    order = np.arange(slices)
-    if (in_place < 1 - _EQUAL)[sizes[1] > 0].any():
+    in_place, order = np.einsum("ij,ij->i", left, right), np.arange(slices)
+    if (in_place <= (1 - _EQUAL) * sizes[0] * sizes[1])[sizes[1] > 0].any():
         some = slice(None, None, -(-left.shape[1] // _COLUMNS))
-        order = (units[1][:, some] @ units[0][:, some].T).argmax(axis=1)
+        units = [
+            side[:, some] / np.where(size > 0, size, 1.0)[:, None]
+            for side, size in zip((left, right), sizes, strict=True)
+        ]
+        order = (units[1] @ units[0].T).argmax(axis=1)
         idle = sizes[1] == 0
         order[idle] = np.setdiff1d(np.arange(slices), order[~idle])[: int(idle.sum())] if idle.any() else order[idle]
     if np.unique(order).size != slices:

@@ -19,12 +19,8 @@ class Rule(Generic[Facts]):
     doc: str
     says: Callable[[Facts], tuple[str, str, float | None] | None]
 
-    def apply(self, facts: Facts) -> Opinion | None:
-        """The rule's opinion of these facts."""
-        said = self.says(facts)
-        return None if said is None else Opinion(said[0], self.id, said[1], said[2])
-
 
 def opinions(rules: Sequence[Rule[Facts]], facts: Facts) -> list[Opinion]:
     """Every opinion in the order of the rules; the first one decides."""
-    return [opinion for rule in rules if (opinion := rule.apply(facts)) is not None]
+    said = ((rule, rule.says(facts)) for rule in rules)
+    return [Opinion(words[0], rule.id, words[1], words[2]) for rule, words in said if words is not None]
