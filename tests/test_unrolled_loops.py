@@ -63,3 +63,47 @@ def test_both_in_loops(steps, tmp_path):
     result = aligner.compare(right, wrong, X)
     assert result.first_divergence.candidate.op == "aten::gru_cell"
     assert result.causes[0].id.startswith("weights-")
+
+
+class Rounds(torch.nn.Module):
+    """A recurrence whose count of steps stands in the program."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = torch.nn.Linear(5, 5)
+
+    def forward(self, x):
+        state = torch.zeros(2, 5)
+        for step in range(4):
+            state = torch.tanh(self.inner(x[:, step] + state))
+        return torch.sigmoid(state)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_loop_of_a_fixed_count_is_compared_step_by_step(turned, tmp_path):
+    torch.manual_seed(0)
+    looped = Rounds().eval()
+    traced = torch.jit.trace(Other(looped), torch.zeros(2, 4, 5))
+    sides = [scripted(looped, tmp_path / "loop.pt"), traced]
+    result = aligner.compare(*(reversed(sides) if turned else sides), torch.randn(2, 4, 5).numpy())
+    assert result.verdict == "diverged"
+    first = result.first_divergence
+    steps = [pair for pair in result.pairs if pair.reference.op == "aten::linear"]
+    assert len(steps) == 4
+    assert first.reference.op == first.candidate.op == "aten::linear"
+    assert [pair.verdict for pair in steps] == ["aligned", "aligned", "introduced", "inherited"]
+
+
+class Other(torch.nn.Module):
+    """The same steps, one of which has lost its bias."""
+
+    def __init__(self, looped: Rounds):
+        super().__init__()
+        self.looped = looped
+
+    def forward(self, x):
+        state, inner = torch.zeros(2, 5), self.looped.inner
+        for step in range(4):
+            bias = None if step == 2 else inner.bias
+            state = torch.tanh(torch.nn.functional.linear(x[:, step] + state, inner.weight, bias))
+        return torch.sigmoid(state)

@@ -111,7 +111,7 @@ class Session(ABC):
     """A loaded model: what it declares, its graph, and two ways to run it.
 
     Runs never see each other: each starts from the state the model was opened with. What only some can do besides are
-    protocols that are looked for: ``LooksFirst``, ``Widens``, ``ChoosesPrecision``, ``Varies``, ``TakesSteps``,
+    protocols that are looked for: ``LooksFirst``, ``Unrolls``, ``Widens``, ``ChoosesPrecision``, ``Varies``, ``TakesSteps``,
     ``LocatesHidden``, ``Prepares``.
     """
 
@@ -178,6 +178,17 @@ class LooksFirst(Protocol):
         """The dataflow, and what ``run(feeds)`` yields.
 
         None where it took no run with numbers, and where that would be more than ``look.budget`` bytes.
+        """
+
+
+@runtime_checkable
+class Unrolls(Protocol):
+    """A session whose model can be read with loops written out, for whoever has it step by step."""
+
+    def unrolled(self) -> Session | None:
+        """The same model with every loop of a fixed count written out: same feeds, same outputs' numbers.
+
+        None where a loop would stay.
         """
 
 

@@ -14,6 +14,7 @@ from aligner.api.feeding import Feeding
 from aligner.api.given_inputs import input_items
 from aligner.api.observer_effect import ObserverEffect
 from aligner.api.options import CompareOptions
+from aligner.api.unrolling import unroll
 from aligner.execution import memory
 from aligner.execution.clock import Clock
 from aligner.execution.passes import Passes
@@ -75,6 +76,7 @@ class ComparisonRun:
             if self._options.local != "never":  # else it depends on their size whether they run
                 untouched.begin(self._sides)
             fed = feeding.settled(fed)
+            unroll(self._sides)
             schedule = self._schedule(fed)
             schedule.notes += [*check_input(self._sides), *fed.notes, *fed.warnings]
             told = known_by_statistics(self._sides)

@@ -202,7 +202,8 @@ class TfliteModel:
         """Every computed or fed tensor of one run of the model as it was when first asked."""
         interpreter = self._ran(preserve=True)
         wanted = {int(index) for each in self.operators for index in each.outputs} | {*map(int, self.graph.inputs)}
-        return {index: interpreter.get_tensor(index) for index in sorted(wanted)}
+        details = {each["index"]: each for each in interpreter.get_tensor_details()}
+        return {index: _held(interpreter, details[index]) for index in sorted(wanted)}
 
     def numbers(self) -> dict[str, np.ndarray]:
         """The real numbers of ``tensors``, by name."""
@@ -241,3 +242,11 @@ class TfliteModel:
             if self.word(each) != "SHAPE" and any(index in reached for index in each.inputs):
                 reached.update(int(index) for index in each.outputs)
         return frozenset(reached)
+
+
+def _held(interpreter: Any, detail: dict[str, Any]) -> np.ndarray:
+    """A tensor's numbers; none of what TFLite keeps no data for: an empty tensor, an output of WHILE nobody reads."""
+    try:
+        return interpreter.get_tensor(detail["index"])
+    except ValueError:
+        return np.empty(0, detail["dtype"])

@@ -48,13 +48,15 @@ class Observer(Protocol):
 class Program:
     """A script module or function, opened: its graph, its tapped twin, and the state every run starts from."""
 
-    def __init__(self, script: Any, name: str, *, device: str, evaluation: bool, wide: bool = False) -> None:
+    def __init__(
+        self, script: Any, name: str, *, device: str, evaluation: bool, wide: bool = False, unrolled: bool = False
+    ) -> None:
         import torch
 
-        self.name, self.wide = name, wide
+        self.name, self.wide, self._unrolled = name, wide, unrolled
         self._function = script if isinstance(script, torch.jit.ScriptFunction) else None
         module = None if self._function is not None else script._c
-        jit_graph = unfused(script.inlined_graph)
+        jit_graph = self._inlined(script)
         self._state = None
         if module is not None:
             self._state = ModuleState(module, jit_graph)
@@ -63,7 +65,7 @@ class Program:
             if evaluation:
                 set_training(module, False)
         self.graph: ScriptGraph = read_graph(jit_graph, module)
-        computed = unfused(script.inlined_graph)
+        computed = self._inlined(script)
         as_scalars(computed)
         if wide:
             widen(computed)
@@ -75,6 +77,15 @@ class Program:
         self.device = held[0].device if held else torch.device(device)
         self._floating = torch.float64 if wide else self._dtype_of(held)
         self._owner = script  # the compilation unit behind graph and module lives as long as it
+
+    def _inlined(self, script: Any) -> Any:
+        """A graph of its own, of all that is called."""
+        import torch
+
+        graph = script.inlined_graph
+        if self._unrolled:
+            torch._C._jit_pass_constant_loop_unrolling(graph)
+        return unfused(graph)
 
     def _dtype_of(self, parameters: Sequence[Any]) -> Any | None:
         """The one dtype of what is learnt; of a frozen module constants are left, among numbers of a trace's own."""
@@ -90,7 +101,14 @@ class Program:
     def in_float64(self) -> Program:
         """The same program over widened parameters, its constants and the dtypes that it names widened too."""
         script = self._owner if self._state is None else widened_module(self._state.original)
-        return Program(script, self.name, device=str(self.device), evaluation=False, wide=True)
+        return self._again(script, wide=True, unrolled=self._unrolled)
+
+    def unrolled(self) -> Program:
+        """The same program with its loops of a constant count written out."""
+        return self._again(self._owner, wide=self.wide, unrolled=True)
+
+    def _again(self, script: Any, *, wide: bool, unrolled: bool) -> Program:
+        return Program(script, self.name, device=str(self.device), evaluation=False, wide=wide, unrolled=unrolled)
 
     def random(self) -> RandomStream | None:
         """The random numbers of a run that starts now; None where none are drawn."""

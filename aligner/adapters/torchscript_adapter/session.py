@@ -49,6 +49,11 @@ class ScriptSession(Session):
         """The program over a widened copy of its module; only observed runs are widened throughout."""
         return ScriptSession(self._program.in_float64())
 
+    def unrolled(self) -> ScriptSession | None:
+        """PyTorch writes out loops of up to 64 rounds whose count stands in the program."""
+        program = self._program.unrolled()
+        return None if any(node.op == "prim::Loop" for node in program.graph.graph.nodes) else ScriptSession(program)
+
     def graph(self, feeds: Feeds | None) -> Graph:
         """The whole program; with ``feeds`` that of their run: shapes known, untaken branches left out.
 

@@ -83,17 +83,18 @@ def _line(one: Judged) -> str:
 
 
 def table(found: Sequence[Judged]) -> str:
-    """A row for each source, form of the reference and twin."""
+    """A row for each source, form of the reference and twin; one for each form; and one for all."""
     lines = [
         "| source | reference | twin | clean pairs | aligned | answered | faults | flagged | located | first cause |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for key in [*sorted({(each.source, each.reference, each.twin) for each in found}), None]:
-        rows = [each for each in found if key is None or (each.source, each.reference, each.twin) == key]
+    keys = {(each.source, each.reference, each.twin) for each in found}
+    for key in [*sorted(keys), *(("all", form, "all") for form in sorted({form for _, form, _ in keys})), ("all",) * 3]:
+        rows = [each for each in found if _in_row(each, key)]
         clean, faulty = [each for each in rows if each.fault is None], [each for each in rows if each.fault is not None]
         answered, pairable = sum(each.answered for each in clean), sum(each.pairable for each in clean)
         cells = (
-            *(key or ("all", "", "")),
+            *key,
             len(clean),
             sum(each.verdict == "aligned" for each in clean),
             f"{answered} of {pairable}" if pairable else "–",
@@ -104,6 +105,10 @@ def table(found: Sequence[Judged]) -> str:
         )
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
+
+
+def _in_row(one: Judged, key: tuple[str, ...]) -> bool:
+    return all(word in {"all", each} for word, each in zip(key, (one.source, one.reference, one.twin), strict=True))
 
 
 if __name__ == "__main__":

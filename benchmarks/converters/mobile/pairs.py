@@ -180,7 +180,7 @@ def _blame(pair: Pair, whole: TfliteModel, faulty: TfliteModel, operators: list[
 
 def alike(one: Array, other: Array, limit: float) -> bool:
     """The same numbers in some order, up to a share of the peak (RMSE)."""
-    if one.size != other.size or one.dtype.kind != "f":
+    if one.size != other.size or not one.size or one.dtype.kind != "f":
         return False
     a, b = (np.sort(np.nan_to_num(array.astype(np.float64), posinf=0, neginf=0), None) for array in (one, other))
     return bool(np.sqrt(np.mean((a - b) ** 2)) <= limit * max(np.abs(a).max(), 1e-30))
