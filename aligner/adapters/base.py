@@ -111,8 +111,8 @@ class Session(ABC):
     """A loaded model: what it declares, its graph, and two ways to run it.
 
     Runs never see each other: each starts from the state the model was opened with. What only some can do besides are
-    protocols that are looked for: ``LooksFirst``, ``Unrolls``, ``Widens``, ``ChoosesPrecision``, ``Varies``, ``TakesSteps``,
-    ``LocatesHidden``, ``Prepares``.
+    protocols that are looked for: ``LooksFirst``, ``Unrolls``, ``Widens``, ``ChoosesPrecision``, ``Varies``,
+    ``TakesSteps``, ``LocatesHidden``, ``Prepares``.
     """
 
     framework: ClassVar[str]

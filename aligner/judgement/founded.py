@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import cast
 
 from aligner.judgement.judgement import Judgement
-from aligner.operations.kinds import MOVES_DATA, RECODED
+from aligner.operations.kinds import AMONG_NEAR, MOVES_DATA, RECODED
 from aligner.records.comparison import PairVerdict
-from aligner.records.graph import Graph
+from aligner.records.graph import Graph, Node
 from aligner.records.opinion import Opinion
 
 FOUNDS = frozenset({"introduced", "nonfinite", "nondeterministic", "incomparable"})
@@ -40,17 +40,21 @@ def refounded(graph: Graph, verdicts: Mapping[str, Judgement]) -> dict[str, Judg
 
 
 def _cut_off_before_movers(graph: Graph, verdicts: Mapping[str, Judgement]) -> dict[str, Judgement]:
-    """What is cut off, and read with another range by a node that only moves it: of the two the range that is full."""
+    """What is cut off, and read with another range by a node that only moves or pools it: the range that is full."""
     found = {}
     for value, one in verdicts.items():
-        movers = (
-            [node for node in graph.readers(value) if node.kind in MOVES_DATA - RECODED]
-            if one.rule == "cut-off-unseen"
-            else []
-        )
+        movers = [node for node in graph.readers(value) if _keeps(graph, node)] if one.rule == "cut-off-unseen" else []
         if any(name in verdicts and verdicts[name].verdict in FOUNDS for node in movers for name in node.outputs):
             found[value] = _going_on(one, one.opinions[1:])
     return found
+
+
+def _keeps(graph: Graph, node: Node) -> bool:
+    """Whether all that a node gives lies among what it reads, and nothing but the range differs."""
+    if node.kind in AMONG_NEAR:
+        read, made = (graph.values[name].quantization for name in (node.inputs[0], node.outputs[0]))
+        return read != made
+    return node.kind in MOVES_DATA - RECODED
 
 
 def _going_on(one: Judgement, rest: tuple[Opinion, ...]) -> Judgement:

@@ -256,6 +256,8 @@ LAYOUT = VIEWS | RECODED
 """One data input, and an output that holds the same elements: the tensor before and after are one thing, moved."""
 REARRANGED = kinds_that(lambda row: row.output == "shuffled" and row.layout == "spatial")
 """The same elements elsewhere: written out, reshapes around a transposition."""
+AMONG_NEAR = kinds_that(lambda row: row.output == "windowed")
+"""Means and maxima of what lies near: no number beyond those that are read."""
 PICKED = kinds_that(lambda row: row.output == "picked")
 LOOKED_UP = kinds_that(lambda row: row.output == "looked_up")
 MOVES_DATA = kinds_that(lambda row: row.output in {"same", "recoded", "moved", "shuffled", "picked", "looked_up"}) | (
