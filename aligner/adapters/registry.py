@@ -7,7 +7,6 @@ import importlib
 import importlib.util
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, overload
 
 from aligner.adapters.base import Adapter, OpenOptions, Session
@@ -15,6 +14,7 @@ from aligner.adapters.settings import under
 from aligner.adapters.target import Target, check_target, parse_target, unreadable
 from aligner.adapters.wording import Wording
 from aligner.errors import AlignerError, ComparisonError, MissingFrameworkError, ModelError
+from aligner.records.dataclass import dataclass
 
 if TYPE_CHECKING:
     from aligner.operations.call import Call, Translation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -12,6 +12,7 @@ import numpy as np
 from aligner.operations.lowering import lower, lowers
 from aligner.operations.operation import Operation, Unsupported
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True, eq=False)

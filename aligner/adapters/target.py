@@ -6,7 +6,6 @@ import difflib
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from aligner.errors import (
@@ -17,6 +16,7 @@ from aligner.errors import (
     UnsupportedModelError,
     listing,
 )
+from aligner.records.dataclass import dataclass
 
 _FACTORY = re.compile(r"(?P<place>.+):(?P<name>[A-Za-z_][\w.]*)")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")

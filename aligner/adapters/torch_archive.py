@@ -10,11 +10,12 @@ import pickletools
 import struct
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from aligner.errors import ModelFormatError, UntrustedFileError, listing
+from aligner.records.dataclass import dataclass
 
 _DEFLATED_LIMIT = 1 << 26
 """Bytes of code and pickles in an archive; the largest models' sources stay under a tenth of it."""

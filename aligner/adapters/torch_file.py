@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import pickletools
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
 from aligner.errors import ModelFormatError, ModelNotFoundError
+from aligner.records.dataclass import dataclass
 
 TorchFileKind = Literal["torchscript", "export", "package", "module", "state_dict", "safetensors", "damaged", "unknown"]
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Quantization
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
+
+from aligner.records.dataclass import dataclass
 
 Word = Callable[[Any], str | None]
 """A setting's value → the argument or attribute, None where the framework has none for that value."""

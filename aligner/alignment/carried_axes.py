@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from aligner.operations.kinds import ALONG_AN_AXIS, COPIES, ELEMENTWISE, LINEAR,
 from aligner.operations.settings import Convolution, LayerNorm, LengthNorm, Norm, RmsNorm
 from aligner.parameters.canonical import canonical
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Node
 
 _POINTWISE = ELEMENTWISE | COPIES

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from aligner.parameters.canonical import canonical, stored_axis
 from aligner.parameters.folding import as_affine, output_axis, scaled
 from aligner.parameters.known import Known
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Node
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from aligner.alignment.axis_flow import AxisFlow, known_orders
 from aligner.alignment.element_order import axes_into, flat
@@ -12,6 +11,7 @@ from aligner.alignment.matching import Matching
 from aligner.alignment.skeleton import Skeleton
 from aligner.operations.kinds import COPIES
 from aligner.records.axis_order import groups_alike
+from aligner.records.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

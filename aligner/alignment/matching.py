@@ -9,7 +9,6 @@ a region finds no partner. One tensor has at most one partner; a pairing once ma
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 
 from aligner.alignment.batches import whole_input, whole_output
 from aligner.alignment.compatibility import (
@@ -39,6 +38,7 @@ from aligner.alignment.skeleton import Skeleton, reads_turned
 from aligner.alignment.twins import GIVEN, twins
 from aligner.alignment.windows import before_padding, windows_beyond_padding
 from aligner.operations.kinds import AFFINE, COMMUTATIVE, SOURCES, SUNDRY, same_family
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Node
 
 _OWN = frozenset({"name", "weights"})

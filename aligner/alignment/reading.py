@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
 
 from aligner.alignment.element_order import AxisMap, axis_map, moved_order, plain
 from aligner.alignment.skeleton import Skeleton
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Node
 
 Places = Mapping[str, Sequence[AxisMap | None]]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -26,6 +25,7 @@ from aligner.parameters.fingerprint import (
     fingerprint_of,
     table,
 )
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, Node
 
 _FEW = 16

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from aligner.alignment.compatibility import agree, same_order
 from aligner.alignment.skeleton import read
 from aligner.alignment.sketch_index import SketchShelf
 from aligner.records.alignment import Alignment, PairedValues, Sketch
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph
 
 

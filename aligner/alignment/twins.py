@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from aligner.alignment.compatibility import SAME_FEW, agree, same_order
 from aligner.alignment.skeleton import Skeleton
 from aligner.alignment.sketch_index import SketchShelf
 from aligner.operations.kinds import ACTIVATIONS, LINEAR, same_family
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Node
 
 GIVEN = frozenset({"map", "input"})

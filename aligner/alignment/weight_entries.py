@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from math import prod
 
@@ -15,6 +14,7 @@ from aligner.parameters.fingerprint import Fingerprint, fingerprint, fingerprint
 from aligner.parameters.folding import scaled
 from aligner.parameters.relation import Numbers
 from aligner.records.array import Array, Wide
+from aligner.records.dataclass import dataclass
 from aligner.records.dtypes import is_floating
 from aligner.records.graph import Node, Weight
 from aligner.records.weight import StoredWeight

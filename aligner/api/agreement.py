@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from aligner.diff import boxes
 from aligner.errors import ComparisonError
 from aligner.inputs.layouts import Layout, channel_axis
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.sweep import Agreement
 
 FITTING = ("argmax", "top-5", "iou", "boxes", "cosine", "psnr")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from aligner.execution.opening import open_side, side_info
 from aligner.inputs import Preprocessing, prepare_feeds
 from aligner.records import progress
 from aligner.records.comparison import FedInput
+from aligner.records.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

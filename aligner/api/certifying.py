@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 from aligner.api.noise_floor import Floor
 from aligner.api.output_judging import OutputJudging
@@ -16,6 +15,7 @@ from aligner.judgement.outputs import Standing
 from aligner.judgement.rounding_sum import own_bounds, rounding_sum
 from aligner.records.alignment import PairedValues
 from aligner.records.certificate import Certificate, CulpritEffect, OutputStanding
+from aligner.records.dataclass import dataclass
 from aligner.records.difference import Difference
 
 _ONE_BY_ONE = 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from aligner.alignment.saved_mapping import spelled
@@ -45,6 +45,7 @@ from aligner.operations.kinds import MAY_DRAW
 from aligner.records.alignment import Alignment
 from aligner.records.certificate import Certificate
 from aligner.records.comparison import GUILTY, Comparison, Coverage, Finding, Pair, Tolerance
+from aligner.records.dataclass import dataclass
 from aligner.records.measurement import Measured
 from aligner.records.observation import Observations, UnsteadyNode
 

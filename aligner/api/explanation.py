@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from aligner.records.comparison import Finding, WeightTally
+from aligner.records.dataclass import dataclass
 from aligner.records.dissection import Dissection
 from aligner.records.preview import Preview
 

@@ -8,7 +8,7 @@ reference's choices in place of its own tells whether all that the outputs are o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from aligner.api.frozen_noise import outputs_with
 from aligner.api.output_judging import OutputJudging
@@ -19,6 +19,7 @@ from aligner.execution.ties import margins
 from aligner.judgement.tolerance import rounds_to_integers
 from aligner.judgement.whole_facts import Flipped
 from aligner.operations.kinds import QUANTIZES, STEPS
+from aligner.records.dataclass import dataclass
 from aligner.records.dtypes import plain_dtype
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured

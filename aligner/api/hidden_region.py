@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from aligner.adapters.base import HiddenFault, LocatesHidden
 from aligner.errors import AlignerError, listing
 from aligner.execution.side import OpenSide
 from aligner.records import progress
 from aligner.records.comparison import Finding, Pair
+from aligner.records.dataclass import dataclass
 from aligner.records.measurement import Measured
 
 _WRONG = 1e-3

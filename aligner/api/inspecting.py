@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from aligner.adapters.base import OpenOptions
@@ -12,6 +11,7 @@ from aligner.execution import memory
 from aligner.execution.determinism import undisturbed
 from aligner.execution.opening import open_side, side_info
 from aligner.inputs import Preprocessing, prepare_feeds
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, Signature
 
 

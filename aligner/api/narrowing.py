@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from aligner.alignment.second_look import SecondLook
 from aligner.api.open_suspects import open_suspects
@@ -23,6 +23,7 @@ from aligner.judgement.region_walk import RegionWalk
 from aligner.judgement.suspects import comes_right, suspects
 from aligner.operations.kinds import LAYOUT, PARAMETRIC
 from aligner.records.alignment import PairedValues, Region
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 

@@ -7,7 +7,7 @@ was looked at is innocent and the fused kernel is the suspect: that is a verdict
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from aligner.adapters.base import Feeds, OpenOptions
 from aligner.adapters.registry import open_model
@@ -18,6 +18,7 @@ from aligner.execution.side import OpenSide
 from aligner.judgement.precision import quantizes
 from aligner.records.axis_order import to_reference
 from aligner.records.comparison import Finding, Pair
+from aligner.records.dataclass import dataclass
 from aligner.records.difference import Difference
 from aligner.records.measurement import Measured
 from aligner.records.tensor import CapturedTensor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import field, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +15,7 @@ from aligner.inputs import Preprocessing
 from aligner.inputs.items import ROLES
 from aligner.records.alignment import METHODS
 from aligner.records.comparison import LEVELS, Level
+from aligner.records.dataclass import dataclass
 from aligner.records.steps import HandedOn
 
 if TYPE_CHECKING:

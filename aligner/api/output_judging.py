@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from aligner.api.noise_floor import Floor
 from aligner.api.summary import SideWriter
@@ -16,6 +16,7 @@ from aligner.judgement.rounding_sum import rounding_sum
 from aligner.judgement.tolerance import region_numbers
 from aligner.numerics.coded_steps import OWN_STEPS
 from aligner.records.comparison import NoiseFloor, Pair
+from aligner.records.dataclass import dataclass
 from aligner.records.difference import Difference
 from aligner.records.measurement import Measured
 

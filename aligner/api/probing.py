@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from aligner.adapters.base import OpenOptions
@@ -18,6 +18,7 @@ from aligner.judgement.written_sizes import written_sizes
 from aligner.operations.kinds import NESTED
 from aligner.records import progress
 from aligner.records.comparison import Comparison
+from aligner.records.dataclass import dataclass
 
 _VARIANTS = (
     Variant("values", "other values"),

@@ -10,7 +10,7 @@ So are the steps of a recurrence that is unrolled: one step that is wrong is hel
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from aligner.execution.side import Sides
 from aligner.judgement.suspects import suspects
 from aligner.operations.kinds import LAYOUT, VIEWS
 from aligner.records.alignment import PairedValues
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 

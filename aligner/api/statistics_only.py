@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from aligner.numerics.rounding import unit
 from aligner.records.alignment import Alignment, PairedValues
 from aligner.records.array import Array
 from aligner.records.comparison import Comparison, Pair, PairVerdict, TensorStatistics, Tolerance, Verdict
+from aligner.records.dataclass import dataclass
 
 _AGREE = "its statistics agree, its elements were not compared"
 

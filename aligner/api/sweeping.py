@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from operator import add
 from typing import Any
 
@@ -19,6 +19,7 @@ from aligner.execution.determinism import OwnDraws, undisturbed
 from aligner.inputs.samples import Dataset, Sample, has_places, samples_of
 from aligner.records import progress
 from aligner.records.comparison import GUILTY, Comparison, ModelSummary, Pair, Tolerance, output_error
+from aligner.records.dataclass import dataclass
 from aligner.records.sweep import Agreement, NodeErrors, SampleResult, SkippedSample, Sweep, distribution
 
 _NOTHING = InputError("there are no inputs to go through", found="the set is empty", hint="name at least one")

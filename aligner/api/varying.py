@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,7 @@ from aligner.inputs import PreparedFeeds
 from aligner.records import progress
 from aligner.records.array import Array
 from aligner.records.comparison import Comparison, Finding, Pair, Tolerance
+from aligner.records.dataclass import dataclass
 from aligner.records.tensor import CapturedTensor
 from aligner.records.variation import Variation, Variations
 

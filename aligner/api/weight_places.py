@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -24,6 +23,7 @@ from aligner.parameters.relation import CAST, NARROW, Numbers, relate
 from aligner.records.alignment import Alignment, PairedValues, Region
 from aligner.records.array import Array
 from aligner.records.axis_order import to_reference
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 from aligner.records.weight import StoredWeight, WeightMatch

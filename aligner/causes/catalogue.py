@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from aligner.adapters.advice import advice_on_all
 from aligner.causes.cause import Cause
@@ -11,6 +10,7 @@ from aligner.causes.global_cause import GlobalCause
 from aligner.causes.search import find_causes  # noqa: F401 - loads every family
 from aligner.causes.unknown import Unknown
 from aligner.errors import InputError
+from aligner.records.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

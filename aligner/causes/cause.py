@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, ClassVar
 
 from aligner.adapters.wording import Topic
 from aligner.causes.context import Context
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.regions.culprit import Counterfactual, Culprit, largest
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import permutations
 
 import numpy as np
@@ -13,6 +12,7 @@ from aligner.causes.constant_operands import MOST, ConstantOperand, differ
 from aligner.numerics import relations
 from aligner.operations.kinds import MOVES_DATA, RENAMED
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.subgraph import Subgraph

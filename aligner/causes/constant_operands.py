@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from aligner.operations.kinds import BINARY, COMBINES, COMMUTATIVE, LINEAR, LOOK
 from aligner.operations.operation import Operation
 from aligner.records.array import Array
 from aligner.records.axis_order import to_candidate
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.subgraph import Subgraph

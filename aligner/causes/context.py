@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 
 from aligner.parameters.initialised import looks_initialised
 from aligner.records.alignment import PairedValues
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
 from aligner.records.observation import Observations

@@ -7,7 +7,7 @@ import logging
 import math
 import pkgutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from aligner.causes.unknown import Unknown
 from aligner.causes.weight_cause import WeightCause
 from aligner.operations.operation import Unsupported
 from aligner.records.comparison import Finding
+from aligner.records.dataclass import dataclass
 from aligner.regions.culprit import Culprit
 from aligner.regions.subgraph import Evidence
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain
 
 from aligner.causes.cause import PROVEN, Basis, Cause, Claim, Proof, prove
 from aligner.causes.context import Context
 from aligner.records.comparison import EvidenceClass
+from aligner.records.dataclass import dataclass
 from aligner.regions.culprit import Culprit
 
 NOTHING_LEFT = 0.999

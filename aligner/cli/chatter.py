@@ -7,10 +7,11 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
+
+from aligner.records.dataclass import dataclass
 
 _ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "GLOG_minloglevel": "3", "TOKENIZERS_PARALLELISM": "false"}
 """Read by native code while it is imported; what the user has set wins."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -12,6 +11,7 @@ import click
 
 from aligner.cli.options import together
 from aligner.cli.view_options import selection
+from aligner.records.dataclass import dataclass
 
 if TYPE_CHECKING:
     from aligner.records.comparison import Comparison

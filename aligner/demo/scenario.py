@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from types import MappingProxyType
 
 from aligner.errors import MissingFrameworkError, OutputError
+from aligner.records.dataclass import dataclass
 
 IMAGE = Path(__file__).parent / "face.png"
 REFERENCE = "aligner.demo.restorer:trained"

@@ -7,7 +7,6 @@ read from memory once.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from aligner.numerics.blocks import BLOCK, dot
 from aligner.numerics.masking import MASKED, MOST_UNMASKED
 from aligner.records.alignment import Sketch
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.difference import Difference, Unmasked
 
 _SENTINEL = 1e30

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aligner.diff.drawing import folded, grid, picture, squared, value_range
 from aligner.records.array import Array, Wide
+from aligner.records.dataclass import dataclass
 from aligner.records.dissection import WeightPictures
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from aligner.execution.side import OpenSide
 from aligner.records.alignment import PairedValues
 from aligner.records.array import Array
 from aligner.records.axis_order import to_candidate, to_reference
+from aligner.records.dataclass import dataclass
 
 MOST_RUNS = 200
 """Runs of the reference of one analysis, the noisiest pairs first."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 
@@ -16,6 +15,7 @@ from aligner.execution import memory
 from aligner.execution.side import OpenSide
 from aligner.inputs import SideInfo
 from aligner.records import progress
+from aligner.records.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,14 @@ name, by place, or as the only one of its shape.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from aligner.alignment.layout import axes_between
 from aligner.diff.difference import difference
 from aligner.execution.side import OpenSide, Sides
 from aligner.records.array import Array
 from aligner.records.axis_order import to_reference
+from aligner.records.dataclass import dataclass
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from aligner.numerics.blocks import BLOCK, dot, total, weighted
 from aligner.numerics.masking import MASKED, MOST_UNMASKED
 from aligner.records.alignment import Sketch
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.tensor import CapturedTensor
 
 _TINY = 1e-30

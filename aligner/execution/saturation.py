@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from aligner.numerics.coded_steps import OWN_STEPS
 from aligner.operations.kinds import VIEWS
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, Node, Quantization
 from aligner.records.tensor import CapturedTensor
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from aligner.errors import ComparisonError
@@ -18,6 +17,7 @@ from aligner.execution.repetition import disturbed
 from aligner.execution.side import OpenSide, Sides
 from aligner.execution.untouched import Answer, Untouched
 from aligner.records.alignment import Alignment
+from aligner.records.dataclass import dataclass
 from aligner.records.measurement import Measured
 from aligner.records.observation import Observations
 from aligner.records.tensor import CapturedTensor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from aligner.execution.flips import UNITS
 from aligner.execution.passes import Passes
 from aligner.operations.settings import ArgMax, Sort
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
 from aligner.regions.subgraph import Subgraph

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from aligner.inputs.files import pick, read_value
 from aligner.inputs.items import ROLES, InputItem, Preprocessing, Role
 from aligner.inputs.slots import Slot
 from aligner.inputs.value import Picture, Value
+from aligner.records.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True, eq=False)

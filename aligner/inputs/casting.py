@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from aligner.errors import InputError
 from aligner.inputs.conventions import real_range
 from aligner.inputs.slots import End
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.dtypes import plain_dtype
 from aligner.records.graph import InputSpec, Quantization
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import permutations
 from typing import Any
 
@@ -14,6 +14,7 @@ from aligner.errors import InputError, listing
 from aligner.inputs.conventions import derivable_kind, is_tokens, words
 from aligner.operations.kinds import MOVES_DATA
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, InputSpec, Signature
 
 _HOLDING = frozenset("past cache caches kv mem mems memory state states".split())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from aligner.errors import InputError
@@ -14,6 +12,7 @@ from aligner.inputs.layouts import Axes, between, evident_layout, layout_label, 
 from aligner.inputs.slots import End, Slot
 from aligner.numerics.written_type import written_from
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 
 _EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 """Distance of neighbouring numbers at 1.0, where what is fed was rounded to fewer bits."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -13,6 +13,7 @@ from typing import Any, Literal
 from aligner.errors import InputError
 from aligner.records.array import Array
 from aligner.records.comparison import FedInput
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import InputSpec, Signature
 
 Role = Literal["reference", "candidate"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +26,7 @@ from aligner.inputs.layouts import (
 from aligner.inputs.slots import End, Slot
 from aligner.inputs.value import Picture
 from aligner.records.array import Array, Wide
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import InputSpec
 
 if TYPE_CHECKING:

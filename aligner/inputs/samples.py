@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from aligner.errors import AlignerError, InputError
 from aligner.inputs.items import InputItem
+from aligner.records.dataclass import dataclass
 from aligner.records.regular_file import read_regular
 
 _FORMS = "give a pattern in quotes ('val/*.png'), a folder, a .txt file of paths, or your data.py:factory alone"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -15,6 +15,7 @@ from aligner.inputs.items import Correspondence, PreparedFeeds, SideInfo
 from aligner.inputs.layouts import evident_layout, spatial_axes
 from aligner.inputs.slots import End
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 
 _ALIKE = (
     frozenset("batch n b".split()),

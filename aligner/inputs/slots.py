@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from aligner.inputs.conventions import derivable_kind
 from aligner.inputs.items import Role, SideInfo
@@ -16,6 +16,7 @@ from aligner.inputs.layouts import (
     evident_layout,
     shape_text,
 )
+from aligner.records.dataclass import dataclass
 from aligner.records.dtypes import is_floating
 from aligner.records.graph import InputSpec, Shape
 

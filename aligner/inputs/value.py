@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from aligner.adapters.dumps.formats import SAVED_INPUTS
 from aligner.errors import InputError
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.dtypes import plain_dtype
 
 if TYPE_CHECKING:

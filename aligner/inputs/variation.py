@@ -6,7 +6,7 @@ What was right on the first input only because the model was traced with it show
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from aligner.inputs.layouts import evident_layout, spatial_axes
 from aligner.inputs.slots import End
 from aligner.records.array import Array, Wide
 from aligner.records.comparison import FedInput
+from aligner.records.dataclass import dataclass
 
 Change = Literal["values", "sign", "batch", "size"]
 _STEP = 32

@@ -10,7 +10,7 @@ is the first half itself, if it gives the form but for an offset of each channel
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from aligner.judgement.joint_test import JointTest, Shown
 from aligner.judgement.region_walk import RegionWalk
 from aligner.judgement.reordered import ChannelForm, channel_form, shifted_form
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 
 _STEPS = 8
 """Pairs in a row between two halves: a rectifier with paddings, pools, resizes."""

@@ -6,7 +6,6 @@ The rules stand in order; the first that has an opinion decides, and ``docs/verd
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import cast
 
 from aligner.errors import listing
@@ -14,6 +13,7 @@ from aligner.judgement.founded import FOUNDS, UNFED
 from aligner.judgement.rule import Rule, opinions
 from aligner.judgement.whole_facts import Frozen, WholeFacts
 from aligner.records.comparison import Pair, Verdict
+from aligner.records.dataclass import dataclass
 from aligner.records.opinion import Opinion
 
 _LARGE = 0.01

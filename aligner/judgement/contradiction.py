@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from aligner.numerics.rounding import UNITS
 from aligner.operations.kinds import AMPLIFIES, STEP_FUNCTIONS
 from aligner.parameters.canonical import operation_kind
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 

@@ -9,7 +9,6 @@ again with the other side's parameter changes by what its error holds all of, or
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -20,6 +19,7 @@ from aligner.judgement.tolerance import region_numbers
 from aligner.operations.kinds import LAYERS, SCALES, SHIFTS
 from aligner.operations.operation import Operation, Unsupported
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 from aligner.regions.culprit import Culprit

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aligner.judgement.random_change import SEEN, UNDONE
 from aligner.judgement.region_walk import RegionWalk
 from aligner.judgement.tolerance import masked_otherwise, region_numbers
+from aligner.records.dataclass import dataclass
 
 if TYPE_CHECKING:
     from aligner.judgement.joint_test import JointTest, Shown

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from aligner.judgement.outputs import AS_FAR
 from aligner.records.comparison import Finding, NoiseFloor, Pair
+from aligner.records.dataclass import dataclass
 
 _LOST = 1e-3
 """Share of a tensor's largest value from which on rounding is more than a matter of last digits."""

@@ -10,7 +10,6 @@ in the place of a clip fails the second: the end is right with it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
@@ -26,6 +25,7 @@ from aligner.judgement.simulated_rounding import may_exceed, simulated
 from aligner.judgement.tolerance import region_numbers
 from aligner.judgement.undone import Undone
 from aligner.records.axis_order import to_candidate, to_reference
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
 from aligner.regions.culprit import Culprit, distance

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from aligner.diff.difference import difference
 from aligner.execution.joint_runs import JointRuns
@@ -16,6 +16,7 @@ from aligner.judgement.tolerance import RegionNumbers, beside_mask, bound, regio
 from aligner.numerics.coded_steps import OWN_STEPS
 from aligner.operations.kinds import COPIES
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured, Noise

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from aligner.records.comparison import PairVerdict
+from aligner.records.dataclass import dataclass
 from aligner.records.opinion import Opinion
 
 

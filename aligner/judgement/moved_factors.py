@@ -8,7 +8,6 @@ candidate gives holds nothing of that difference. Where nothing undoes it, the c
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -19,6 +18,7 @@ from aligner.judgement.region_walk import RegionWalk
 from aligner.judgement.regression import SURE, lacks, regression
 from aligner.judgement.tolerance import region_numbers
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from aligner.records.comparison import NoiseFloor
+from aligner.records.dataclass import dataclass
 
 State = Literal["within", "rounding", "beyond", "unshown", "unanswered", "incomparable"]
 AS_FAR = 4.0

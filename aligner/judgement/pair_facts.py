@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -16,6 +16,7 @@ from aligner.judgement.tolerance import RegionNumbers, beside_mask, bound, regio
 from aligner.numerics.rounding import HALF_MAX
 from aligner.operations.kinds import MAY_DRAW, QUANTIZES, VIEWS
 from aligner.parameters.remembered import Remembered
+from aligner.records.dataclass import dataclass
 from aligner.records.dtypes import plain_dtype
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured

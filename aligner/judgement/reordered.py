@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

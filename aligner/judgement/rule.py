@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from aligner.records.dataclass import dataclass
 from aligner.records.opinion import Opinion
 
 Facts = TypeVar("Facts")

@@ -10,10 +10,11 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from aligner.adapters.advice import advice_on
 from aligner.records.comparison import Comparison, Errors, Finding, Pair
+from aligner.records.dataclass import dataclass
 
 _INNOCENT = frozenset({"aligned", "inherited"})
 _NUMBER = re.compile(r"(?<![\w.])-?\d+\.\d+(?:e-?\d+)?(?![\w.])")

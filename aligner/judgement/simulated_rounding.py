@@ -8,7 +8,6 @@ the noise that the declared precision has here; a region that is off by several 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -18,6 +17,7 @@ from aligner.numerics.blocks import norm
 from aligner.operations.kinds import QUANTIZES, SHIFTS, VIEWS
 from aligner.operations.operation import Operation, Unsupported
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, Quantization, Weight
 from aligner.records.measurement import Measured
 from aligner.regions.culprit import Culprit

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from aligner.parameters.known import Known
 from aligner.parameters.remembered import Remembered
 from aligner.records.alignment import Region
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.difference import Difference, Unmasked
 from aligner.records.dtypes import plain_dtype
 from aligner.records.graph import Graph, Node, Weight

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from aligner.errors import AlignerError
 from aligner.execution.joint_runs import JointRuns, SpentError
 from aligner.judgement.region_walk import LARGEST, STEPS, RegionWalk
 from aligner.judgement.tolerance import QUANTIZED_UNIT, region_numbers
+from aligner.records.dataclass import dataclass
 from aligner.records.difference import Difference
 
 _NO_MORE = 1.5

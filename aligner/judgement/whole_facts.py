@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from aligner.judgement.outputs import Standing
 from aligner.records.comparison import GUILTY, Coverage, Level, Pair
+from aligner.records.dataclass import dataclass
 from aligner.records.difference import Difference
 
 

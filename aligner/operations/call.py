@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from aligner.operations.kinds import SHOWN_AS, TRAITS
 from aligner.operations.operation import Operation, Unsupported
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Attribute, Graph, Node, Quantization, Shape, Value, Weight
 
 Translation = Callable[["Call"], Operation]

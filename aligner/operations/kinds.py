@@ -7,10 +7,11 @@ fails a test, and so does a set of kinds that is typed in elsewhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import Literal
+
+from aligner.records.dataclass import dataclass
 
 Output = Literal[
     "same",  # the input under another name

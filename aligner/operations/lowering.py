@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ from aligner.operations.settings import (
     Windowed,
 )
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 
 Axes = tuple[int, ...]
 

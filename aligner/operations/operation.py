@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from importlib import import_module
 from typing import Any, TypeVar
 
 from aligner.operations.fused import fused_kind, fused_settings
 from aligner.operations.settings import Settings, family_of, settings_of
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 
 S = TypeVar("S", bound=Settings)
 

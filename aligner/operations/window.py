@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from aligner.operations.call import Call
 from aligner.operations.settings.base import Pairs
+from aligner.records.dataclass import dataclass
 
 T = TypeVar("T")
 

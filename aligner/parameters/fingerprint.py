@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -16,6 +15,7 @@ from aligner.numerics.blocks import BLOCK, Workspace, dot, single, total
 from aligner.numerics.rounding import HALF_MAX
 from aligner.parameters.remembered import Remembered
 from aligner.records.array import Array, Wide
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Weight
 
 EXACT = 1e-6

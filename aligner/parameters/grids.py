@@ -7,12 +7,12 @@ the largest code is off by as many parts of a step as there are codes to a value
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf
 
 import numpy as np
 
 from aligner.records.array import Single
+from aligner.records.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ Arrays are compared in blocks, through views: neither side is copied whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import combinations, permutations
 from math import prod, sqrt
 from typing import TYPE_CHECKING, TypeVar
@@ -16,6 +15,7 @@ import numpy as np
 from aligner.numerics.blocks import dot
 from aligner.numerics.relations import SAME
 from aligner.records.array import Array, Wide
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Quantization
 
 if TYPE_CHECKING:

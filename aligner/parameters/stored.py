@@ -6,7 +6,6 @@ Rows are compared in blocks, so that memory stays flat; a tensor is read whole o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from math import prod, sqrt
 
 import numpy as np
@@ -16,6 +15,7 @@ from aligner.parameters.fingerprint import EXACT, ROUNDED, fingerprint
 from aligner.parameters.grids import GRIDS, within
 from aligner.parameters.relation import CAST, OUTLIERS, STEP
 from aligner.records.array import Single
+from aligner.records.dataclass import dataclass
 
 _BLOCK = 1 << 22
 """Numbers of a block: 16 MB of each side."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import prod
+
+from aligner.records.dataclass import dataclass
 
 METHODS = ("auto", "name", "order", "weights", "structure")
 """What tensors may be paired by."""

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Literal, get_args
 
 from aligner.records.certificate import Certificate
+from aligner.records.dataclass import dataclass
 from aligner.records.dissection import Dissection
 from aligner.records.document_field import FLAT, NOT_WRITTEN, WHEN_SET, statistic
 from aligner.records.grid import GridPoint

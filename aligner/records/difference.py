@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from aligner.records.comparison import Errors
+from aligner.records.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

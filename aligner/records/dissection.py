@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from aligner.records.dataclass import dataclass
 from aligner.records.preview import Picture
 
 

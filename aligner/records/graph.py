@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from aligner.records.array import Array, Wide
+from aligner.records.dataclass import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 
 from aligner.records.comparison import Coverage, FedInput, ModelSummary, Side, Unpaired
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Shape
 
 

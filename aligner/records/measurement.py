@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from aligner.records.alignment import PairedValues
 from aligner.records.comparison import TensorStatistics
+from aligner.records.dataclass import dataclass
 from aligner.records.difference import Difference
 
 

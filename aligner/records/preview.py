@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
+
+from aligner.records.dataclass import dataclass
 
 BLANK, NOT_FINITE = 254, 255
 """The grey levels of what is no part of the tensor, and of NaN and infinity."""

@@ -7,8 +7,9 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from aligner.records.dataclass import dataclass
 
 _SLOT = 4096
 _PARTIALS = 4 * _SLOT + 16

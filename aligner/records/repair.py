@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from aligner.records.comparison import Verdict
+from aligner.records.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

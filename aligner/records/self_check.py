@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from aligner.records.comparison import ModelSummary
+from aligner.records.dataclass import dataclass
 from aligner.records.steps import Step, StepVerdict
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from aligner.records.comparison import ModelSummary
+from aligner.records.dataclass import dataclass
 from aligner.records.document_field import WHEN_SET
 
 _CHANCE = 0.05

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 
 Phase = Literal["prefill", "decode"]
 StepVerdict = Literal["aligned", "diverged", "inconclusive"]

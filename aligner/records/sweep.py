@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import pairwise
 from math import ceil, isfinite, log, sqrt
 from typing import Literal
 
 from aligner.records.comparison import EXIT_CODES, ModelSummary, Tolerance, Verdict
+from aligner.records.dataclass import dataclass
 from aligner.records.document_field import WHEN_SET
 
 Stability = Literal["stable", "sample-dependent", "drifting"]

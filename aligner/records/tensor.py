@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Quantization
 
 

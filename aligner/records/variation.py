@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from aligner.records.comparison import EXIT_CODES, Finding, ModelSummary, Pair, Tolerance, Verdict
+from aligner.records.dataclass import dataclass
 from aligner.records.document_field import WHEN_SET
 
 Outcome = Literal["same", "aligned", "diverged", "inconclusive", "failed"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from aligner.records.comparison import ModelSummary
+from aligner.records.dataclass import dataclass
 
 WeightStatus = Literal["matched", "changed", "missing", "extra"]
 

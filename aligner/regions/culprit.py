@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ from aligner.numerics.rounding import unit
 from aligner.operations.operation import Operation, Unsupported
 from aligner.records.array import Array
 from aligner.records.axis_order import to_reference
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 from aligner.regions.subgraph import Change, Evidence, Subgraph, change_node

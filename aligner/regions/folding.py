@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from aligner.operations.operation import Operation
 from aligner.operations.settings import Windowed
 from aligner.parameters.folding import as_affine, output_axis, scaled
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Node
 from aligner.regions.subgraph import Subgraph
 

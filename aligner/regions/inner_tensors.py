@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -14,6 +13,7 @@ from aligner.operations.operation import Operation, Unsupported, results
 from aligner.operations.settings import Settings
 from aligner.records.alignment import Region
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.subgraph import Change

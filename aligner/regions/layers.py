@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from aligner.operations.kinds import LAYERS
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Recurrent
+from aligner.records.dataclass import dataclass
 from aligner.regions.culprit import Culprit
 from aligner.regions.folding import Layer as Layer
 from aligner.regions.folding import folded as folded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property, partial
 
 import numpy as np
@@ -17,6 +17,7 @@ from aligner.operations.settings import Quantize
 from aligner.parameters.known import Known, stored_weight
 from aligner.parameters.remembered import Remembered
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, Node, Value, Weight
 from aligner.records.measurement import Measured
 

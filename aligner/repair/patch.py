@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from aligner.adapters.rewriting import Edit
+from aligner.records.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True, eq=False)

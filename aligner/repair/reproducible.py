@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from aligner.causes.search import Examined
 from aligner.operations.operation import Unsupported
 from aligner.records.array import Array
 from aligner.records.axis_order import to_candidate
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, Node
 
 

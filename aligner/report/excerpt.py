@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from rich.console import Console
 
 from aligner.records.comparison import Comparison, Finding, ModelSummary, Pair, Side
+from aligner.records.dataclass import dataclass
 from aligner.report.certificate_words import certificate_lines
 from aligner.report.error_rows import error_rows, listed
 from aligner.report.headline import headline

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from math import prod
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, InputSpec, Node, Signature, Value
 from aligner.report.columns import Column, table
 from aligner.report.numbers import number, plural, shape

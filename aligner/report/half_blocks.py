@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 from rich.color import Color
@@ -13,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aligner.records.comparison import Comparison, Pair
+from aligner.records.dataclass import dataclass
 from aligner.records.preview import BLANK, NOT_FINITE, Picture, Preview
 from aligner.report.numbers import number
 from aligner.report.page import Page

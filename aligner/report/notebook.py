@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
 
 from aligner.records.comparison import Comparison, Pair, Side
+from aligner.records.dataclass import dataclass
 from aligner.report.divergence_panel import divergence_panel
 from aligner.report.error_rows import error_rows, listed
 from aligner.report.html import cause_view, environment, shown

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from aligner.records.comparison import Comparison, Pair, Side
+from aligner.records.dataclass import dataclass
 from aligner.report.columns import Column, Table, table
 from aligner.report.numbers import ABSENT, number, percent, shape, unique_count
 from aligner.report.page import Page

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from aligner.records.comparison import Comparison, Pair
+from aligner.records.dataclass import dataclass
 from aligner.report.words import COUNTED, largest, operation
 
 _WORST_FIRST = ("introduced", "nonfinite", "inherited", "incomparable", "nondeterministic", "aligned")

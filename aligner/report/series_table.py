@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console, RenderableType
 
 from aligner.records.comparison import Comparison
+from aligner.records.dataclass import dataclass
 from aligner.records.grid import GridPoint
 from aligner.records.self_check import SelfCheck
 from aligner.records.steps import LayerErrors, Step

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from rich.console import Group
 from rich.text import Text
 
 from aligner.records.comparison import GUILTY, Comparison, Pair
+from aligner.records.dataclass import dataclass
 from aligner.report.numbers import number
 from aligner.report.page import Page
 from aligner.report.words import STYLES, largest, position

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import quote
 
+from aligner.records.dataclass import dataclass
 from aligner.records.preview import Picture
 from aligner.records.sweep import SampleResult, Sweep
 from aligner.report.document_file import write_text

@@ -7,13 +7,14 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from aligner.api import Result, compare
 from aligner.errors import AlignerError
 from aligner.records.comparison import Comparison, Level
+from aligner.records.dataclass import dataclass
 from aligner.report.excerpt import excerpt, one_line, worst
 from aligner.report.numbers import number, percent, plural
 from aligner.report.words import place

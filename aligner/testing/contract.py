@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from types import MappingProxyType
 from typing import Any
 
 from aligner.errors import ComparisonError, listing
 from aligner.records.comparison import LEVELS, Comparison, Level, Pair
+from aligner.records.dataclass import dataclass
 from aligner.report.excerpt import beyond
 
 

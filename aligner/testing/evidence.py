@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from aligner.adapters.target import parse_target
 from aligner.errors import AlignerError
 from aligner.records.comparison import Comparison
+from aligner.records.dataclass import dataclass
 from aligner.testing.contract import Contract
 
 Facts = list[tuple[str, str]]

@@ -6,12 +6,12 @@ import hashlib
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aligner.api import Result
 from aligner.records.comparison import GUILTY, Comparison, Pair
+from aligner.records.dataclass import dataclass
 from aligner.report.excerpt import worst
 from aligner.report.numbers import percent, plural
 from aligner.report.words import place

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 
 import numpy as np
@@ -19,6 +18,7 @@ from aligner.operations.call import Translation, call_of
 from aligner.operations.operation import Operation, Unsupported, results
 from aligner.operations.settings import Fft, Sort
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, Node, Shape
 from aligner.records.tensor import CapturedTensor
 from aligner.testing.subject import Subject

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from aligner.records.array import Single
+from aligner.records.dataclass import dataclass
 
 Rows = Callable[[int, int], Single]
 

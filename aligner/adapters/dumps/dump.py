@@ -7,7 +7,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +15,7 @@ import numpy as np
 from aligner.adapters.target import real_path
 from aligner.errors import AlignerError, ModelFormatError, listing
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Quantization
 
 Role = Literal["tensor", "input", "output"]

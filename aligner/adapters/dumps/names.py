@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from types import MappingProxyType
 
 from aligner.adapters.dumps.decoration import undecorated
@@ -14,6 +14,7 @@ from aligner.adapters.dumps.fused_names import fused_names
 from aligner.adapters.dumps.numbers import may_hold
 from aligner.errors import listing
 from aligner.operations.kinds import SOURCES
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph
 
 _FOREIGN = re.compile(r"[^0-9A-Za-z]")

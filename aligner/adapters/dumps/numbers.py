@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from aligner.adapters.dumps.dump import DumpedTensor, size_of
 from aligner.adapters.dumps.layout import BLOCKS, Channels, blocks_of
 from aligner.errors import ModelFormatError
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Shape, Value
 
 _BY_WIDTH = {8: "float64", 4: "float32", 2: "float16", 1: "uint8"}

@@ -8,7 +8,6 @@ a right node that was fed something else leaves none.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -18,6 +17,7 @@ from aligner.adapters.dumps.own_model import OwnModel
 from aligner.errors import listing
 from aligner.operations.kinds import ACTIVATIONS, EXACT
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.tensor import CapturedTensor
 
 _WIDTHS = (5, 7, 9, 12)

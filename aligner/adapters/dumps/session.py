@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -22,6 +22,7 @@ from aligner.adapters.recording_adapter.fed import check_asked
 from aligner.errors import AlignerError, ModelFormatError, listing
 from aligner.operations.kinds import SOURCES, VIEWS
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, InputSpec, Node, Signature, Value
 from aligner.records.tensor import CapturedTensor
 

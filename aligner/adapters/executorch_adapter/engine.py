@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
@@ -13,6 +12,7 @@ from aligner.adapters.executorch_adapter.library import executorch
 from aligner.adapters.executorch_adapter.program_file import torch_dtype
 from aligner.errors import ModelExecutionError, UnsupportedModelError
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 
 
 def version() -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+
+from aligner.records.dataclass import dataclass
 
 _RENAMED = {"aten::_to_copy": "aten::to", "executorch_prim::et_view": "aten::view"}
 _PREFIX = "dim_order_ops::_"

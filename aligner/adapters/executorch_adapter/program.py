@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from aligner.adapters.executorch_adapter.delegates import count_outputs
 from aligner.adapters.executorch_adapter.library import executorch
 from aligner.adapters.executorch_adapter.operators import Signature, signature_of, word_of
 from aligner.adapters.executorch_adapter.program_file import Inner, ProgramFile, bytes_of, is_constant
+from aligner.records.dataclass import dataclass
 
 _VIEW = "executorch_prim::et_view"
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from aligner.adapters.border import reading
 from aligner.adapters.executorch_adapter.library import executorch
 from aligner.errors import ModelError, ModelFormatError, UnsupportedModelError, listing
+from aligner.records.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from aligner.adapters.pytorch_adapter.signature import ForwardSignature, Parameter
 from aligner.adapters.pytorch_adapter.tensors import to_array
 from aligner.adapters.torch_quantization import dtype_word
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import InputSpec, Shape
 
 

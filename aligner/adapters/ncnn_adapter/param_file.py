@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from aligner.errors import ModelError, ModelFormatError
+from aligner.records.dataclass import dataclass
 from aligner.records.regular_file import read_regular
 
 _MAGIC = "7767517"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from aligner.adapters.ncnn_adapter.param_file import DEFAULT, Layer
 from aligner.errors import ModelError, ModelFormatError, ModelNotFoundError
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Weight
 
 _HALF, _EIGHT, _PLAIN = 0x01306B47, 0x000D4B38, (0, 0x0002C056)

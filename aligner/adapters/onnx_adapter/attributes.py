@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from types import MappingProxyType
@@ -15,6 +14,7 @@ from aligner.adapters.onnx_adapter.kinds import kind_of
 from aligner.adapters.onnx_adapter.padding import SPATIAL, spatial
 from aligner.operations.fused import fused_word
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Attribute, Shape
 
 _FEW = 16

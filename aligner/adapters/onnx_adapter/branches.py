@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from aligner.adapters.onnx_adapter.names import defined_names, fresh, rename_graph, subgraphs
 from aligner.errors import ModelError, listing
+from aligner.records.dataclass import dataclass
 
 _ROUNDS = 64
 """Branches within each other that are taken out: a limit of work."""

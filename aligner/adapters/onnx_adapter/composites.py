@@ -8,7 +8,6 @@ contrib_ops/cpu/bert.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +17,7 @@ from aligner.adapters.onnx_adapter.emission.writer import Writer
 from aligner.adapters.onnx_adapter.names import defined_names, fresh
 from aligner.adapters.onnx_adapter.types import ValueType
 from aligner.operations.operation import Unsupported
+from aligner.records.dataclass import dataclass
 
 _DOMAIN = "com.microsoft"
 _OPSET = 14

@@ -10,12 +10,12 @@ import mmap
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aligner.errors import ModelFormatError
+from aligner.records.dataclass import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

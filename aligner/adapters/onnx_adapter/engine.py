@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from aligner.errors import (
     UnsupportedModelError,
     listing,
 )
+from aligner.records.dataclass import dataclass
 
 _LEVELS = {
     "none": "ORT_DISABLE_ALL",

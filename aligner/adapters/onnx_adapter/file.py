@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from aligner.adapters.onnx_adapter.structure import check_reads, check_structure
 from aligner.adapters.onnx_adapter.text import has_broken_text
 from aligner.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Node, Weight
 
 _WORD = "com.microsoft::MatMulNBits"

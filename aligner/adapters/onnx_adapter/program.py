@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from aligner.adapters.onnx_adapter.constants import is_constant
@@ -11,6 +10,7 @@ from aligner.adapters.onnx_adapter.dtypes import STRING, stored_ort_value
 from aligner.adapters.onnx_adapter.file import OnnxFile, is_sharable_stub
 from aligner.adapters.onnx_adapter.names import reads, rename_reads
 from aligner.adapters.onnx_adapter.types import ValueType
+from aligner.records.dataclass import dataclass
 
 _OLDEST_IR = 4
 """From this IR version on, initializers need not be listed as inputs."""

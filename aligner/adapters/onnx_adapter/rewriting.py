@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from aligner.adapters.onnx_adapter.types import ValueType
 from aligner.adapters.rewriting import Changed, Edit, Recompute, Reorder, Restore, Step
 from aligner.operations.operation import Unsupported
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 
 _FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
 _LARGEST = (1 << 31) - 1

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 
 from aligner.adapters.onnx_adapter.program import Program
+from aligner.records.dataclass import dataclass
 
 DEFAULT_BUDGET = 32 << 20
 """Bytes of observed values of one segment, where the user sets no limit."""

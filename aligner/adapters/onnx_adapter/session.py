@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, ClassVar
 
 from aligner.adapters.base import Capabilities, Feeds, Injection, Session
@@ -26,6 +26,7 @@ from aligner.adapters.onnx_adapter.shapes import settle_shapes
 from aligner.adapters.onnx_adapter.types import ValueType, infer_types, value_type
 from aligner.errors import AlignerError, InputError, ModelFormatError, listing
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, Signature
 from aligner.records.tensor import CapturedTensor
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 from aligner.adapters.onnx_adapter.dtypes import STRING, byte_count, dtype_word, element_type_of
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Shape
 
 

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from aligner.errors import (
     listing,
 )
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 
 _PLACE = re.compile(r"Exception from \S+:\d+:\s*|Check '.*?' failed at \S+:\d+:\s*|While validating node ", re.DOTALL)
 _UNKNOWN = ("unsupported opset", "Cannot create", "doesn't contain the operation")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from aligner.adapters.openvino_adapter.constants import is_constant
 from aligner.adapters.openvino_adapter.grids import STORED, grid_of
 from aligner.adapters.openvino_adapter.types import word_of
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Quantization
 
 Place = tuple[int, int]

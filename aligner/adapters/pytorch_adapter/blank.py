@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from aligner.adapters.aten_kinds import kind_of
@@ -11,6 +10,7 @@ from aligner.adapters.aten_names import bare_name, is_inplace
 from aligner.adapters.pytorch_adapter.shared_memory import storage_of
 from aligner.adapters.pytorch_adapter.tensors import Room, room_of
 from aligner.operations.kinds import TRAITS
+from aligner.records.dataclass import dataclass
 
 _FILLED = frozenset({"setitem", "copy", "fill", "zero"})
 """Calls that write to a tensor and leave it its shape, beside those that go element by element."""

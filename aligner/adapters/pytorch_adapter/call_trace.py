@@ -9,7 +9,6 @@ them.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -22,6 +21,7 @@ from aligner.adapters.pytorch_adapter.shared_memory import storage_of, version_o
 from aligner.adapters.pytorch_adapter.tensors import tensors_in
 from aligner.operations.kinds import MAY_DRAW, TRAITS
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 
 _OPEN = frozenset({"made", "unknown", "ranked", "looked_up"})
 """How a result comes about whose shape, for all that a kind says, may hang on numbers, but for layers with weights."""

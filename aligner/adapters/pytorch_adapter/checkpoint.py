@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from aligner.errors import (
     UntrustedFileError,
     listing,
 )
+from aligner.records.dataclass import dataclass
 
 _CONTAINERS = (
     "params_ema",

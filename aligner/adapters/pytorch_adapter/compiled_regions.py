@@ -11,12 +11,12 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from aligner.adapters.pytorch_adapter.tensors import walk
 from aligner.adapters.pytorch_adapter.uncompiled import uncompiled
+from aligner.records.dataclass import dataclass
 
 _ROOT = re.compile(r"^L\['\w+'\]\.?")
 """How the compiler calls the module it was given."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -30,6 +29,7 @@ from aligner.adapters.stream import Run, RunAbandoned, is_huge, stream
 from aligner.adapters.torch_quantization import packed_layers
 from aligner.errors import AlignerError, InputError, listing
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, Signature
 from aligner.records.tensor import CapturedTensor
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from aligner.records.dataclass import dataclass
 
 
 def version_of(tensor: Any) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from aligner.adapters.fed import check_missing, check_unknown
 from aligner.adapters.pytorch_adapter.caches import nested
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import InputSpec
 
 _TENSOR_WORDS = {

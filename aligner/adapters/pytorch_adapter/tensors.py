@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from aligner.adapters.fed import check_injected
 from aligner.adapters.torch_quantization import dtype_word, in_real_numbers, integers_of, quantization_of, requantised
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.tensor import CapturedTensor
 
 _WIDENED = ("bfloat16", "float8")

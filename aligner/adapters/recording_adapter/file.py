@@ -8,7 +8,6 @@ import struct
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from aligner.errors import ModelFormatError
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.free_memory import available
 from aligner.records.regular_file import LARGEST_TEXT
 

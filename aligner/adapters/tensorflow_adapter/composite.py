@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from aligner.adapters.tensorflow_adapter.dataflow import Dataflow
 from aligner.adapters.tensorflow_adapter.scopes import Scopes
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Attribute
 
 

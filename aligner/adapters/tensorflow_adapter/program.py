@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Any
 
 from aligner.errors import UnsupportedModelError
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 
 _CALL = "StatefulPartitionedCall/"
 """What inlining puts before the names inside a function that a signature calls."""

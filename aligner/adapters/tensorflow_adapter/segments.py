@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from aligner.adapters.tensorflow_adapter.dataflow import Dataflow, holds_numbers
+from aligner.records.dataclass import dataclass
 
 
 @dataclass(frozen=True)

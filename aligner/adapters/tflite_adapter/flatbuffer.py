@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from aligner.errors import ModelFormatError
+from aligner.records.dataclass import dataclass
 
 _WIDEST_OFFSET = 0xFFFFFFFF
 """Offsets are 32 bits."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from types import MappingProxyType
 
@@ -15,6 +14,7 @@ from aligner.adapters.tflite_adapter.kinds import kind_of
 from aligner.adapters.tflite_adapter.schema import NO_TENSOR, Model, Operator, Subgraph, Tensor, element_count
 from aligner.errors import ModelError, listing
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, InputSpec, Node, Quantization, Shape, Signature, Value, Weight
 
 _INTANGIBLE = frozenset({"resource", "variant"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations, product
 from typing import Any
 
@@ -17,6 +17,7 @@ from aligner.adapters.tflite_adapter.translation import WORDS, translate
 from aligner.operations.call import call_of
 from aligner.operations.operation import Operation, Unsupported
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph
 
 _TOGETHER = 2

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Any
 
 from aligner.adapters.tflite_adapter.flatbuffer import Appender, Table, damaged, unpack
 from aligner.adapters.tflite_adapter.schema import Model, Subgraph, read_model, schema
+from aligner.records.dataclass import dataclass
 
 _TENSORS, _INPUTS, _OUTPUTS, _OPERATORS = 0, 1, 2, 3
 _OPERATOR_INPUTS = 1

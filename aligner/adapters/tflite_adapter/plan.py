@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 
 from aligner.adapters.tflite_adapter.graph import Naming
 from aligner.adapters.tflite_adapter.kinds import kind_of
 from aligner.adapters.tflite_adapter.schema import NO_TENSOR, Operator, Subgraph
 from aligner.operations.kinds import IMPURE
+from aligner.records.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 
 from aligner.adapters.fed import check_injected, fits_shape
@@ -17,6 +16,7 @@ from aligner.adapters.tflite_adapter.runtime import Runtime, owned
 from aligner.adapters.tflite_adapter.schema import Model, element_count
 from aligner.errors import ModelFormatError
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 
 Replacements = Mapping[int, Callable[[], Array]]
 """Tensor index → what hands over the array that its consumers shall see; called once, just before it is needed."""

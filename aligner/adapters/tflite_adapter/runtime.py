@@ -9,7 +9,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from aligner.adapters.tflite_adapter.flatbuffer import damaged
 from aligner.adapters.tflite_adapter.schema import Model
 from aligner.errors import MissingFrameworkError, ModelError, ModelExecutionError, UnsupportedModelError, listing
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 
 _FLEX = "Flex"
 _RESOLVERS = {

@@ -7,7 +7,6 @@ import importlib.util
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -15,6 +14,7 @@ from typing import Any
 
 from aligner.adapters.tflite_adapter.flatbuffer import Table, damaged
 from aligner.errors import MissingFrameworkError, ModelFormatError
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Quantization
 
 MAGIC = b"TFL3"

@@ -7,13 +7,13 @@ each is dense, or compressed (CSR) into segments of indices.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from aligner.adapters.tflite_adapter.flatbuffer import Table, damaged
 from aligner.adapters.tflite_adapter.schema import Tensor, element_count
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 
 _COMPRESSED = 1
 _INDEX_TYPES = {1: "i", 2: "H", 3: "B"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +13,7 @@ from aligner.adapters.torchscript_adapter.reader import Reader
 from aligner.adapters.torchscript_adapter.scopes import complete_scopes
 from aligner.adapters.torchscript_adapter.taps import every_node
 from aligner.adapters.torchscript_adapter.weights import WeightTable
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, Node, Shape, Value
 
 Seen = Mapping[str, tuple[Shape, str]]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from aligner.adapters.torchscript_adapter.arrays import as_tensor
 from aligner.adapters.torchscript_adapter.operands import holds_tensors, is_tensor
 from aligner.errors import InputError
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import InputSpec
 
 _NUMBERS = {"IntType": "int64", "FloatType": "float64", "BoolType": "bool"}

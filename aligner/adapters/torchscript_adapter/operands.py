@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from aligner.records.dataclass import dataclass
 
 UNKNOWN = object()
 """The value of an operand that only a run can tell."""

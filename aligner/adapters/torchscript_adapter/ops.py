@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from aligner.adapters.aten_kinds import kind_of, normalise_attributes
 from aligner.adapters.torchscript_adapter.operands import UNKNOWN, is_tensor
+from aligner.records.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

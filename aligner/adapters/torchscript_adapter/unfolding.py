@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from aligner.errors import UntrustedFileError
+from aligner.records.dataclass import dataclass
 
 _MOST = 1 << 18
 """Calls, as many as ONNX functions may unfold to; exporters' largest models have some ten thousand."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import ClassVar
 
@@ -19,6 +19,7 @@ from aligner.numerics.masking import MASKED
 from aligner.operations.kinds import LAYOUT
 from aligner.records.alignment import PairedValues
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit, distance, in_order
 from aligner.regions.inner_tensors import CODES, SATURATED, InnerTensor, inner_tensors, range_made_in

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from aligner.adapters.advice import settings_as_written
@@ -11,6 +10,7 @@ from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Context
 from aligner.causes.setting_cause import listed, shown
 from aligner.operations.operation import Operation
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Node
 from aligner.regions.culprit import Counterfactual, Culprit
 from aligner.regions.settings import UNCOMPARED, alike, in_pieces

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from aligner.records.dataclass import dataclass
 
 if TYPE_CHECKING:
     from typing_extensions import dataclass_transform

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from aligner.adapters.onnx_adapter.translation import (
@@ -16,6 +16,7 @@ from aligner.adapters.onnx_adapter.translation import (
 )
 from aligner.operations.call import Call, Vocabulary, with_range
 from aligner.operations.operation import Operation
+from aligner.records.dataclass import dataclass
 
 T = TypeVar("T")
 _FLOAT: Vocabulary = {

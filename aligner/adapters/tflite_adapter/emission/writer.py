@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from aligner.adapters.rewriting import Step
 from aligner.operations.operation import results
 from aligner.records.array import Array
+from aligner.records.dataclass import dataclass
 
 Emitter = Callable[["Writer", "Step"], "str | tuple[str, ...]"]
 """Writes the operators of a step and says which names its results have."""
