@@ -13,6 +13,8 @@ torch = pytest.importorskip("torch")
 
 from cause_models import Net, causes, image, proven  # noqa: E402
 
+import aligner  # noqa: E402
+
 F = torch.nn.functional
 SQUARE = image((2, 8, 6, 6))
 TOKENS = image((2, 6, 8))
@@ -47,10 +49,10 @@ def root(inside):
     return normalised
 
 
-def heads(count):
+def heads(count, weigh=lambda q, k, v: torch.softmax(q @ k.transpose(-1, -2), -1) @ v):
     def attend(n, x):
-        q, k, v = ((x @ w).view(2, 6, count, -1).transpose(1, 2) for w in (n.q, n.k, n.v))
-        return (torch.softmax(q @ k.transpose(-1, -2), -1) @ v).transpose(1, 2).reshape(2, 6, 8)
+        q, k, v = ((x @ w).view(*x.shape[:2], count, -1).transpose(1, 2) for w in (n.q, n.k, n.v))
+        return weigh(q, k, v).transpose(1, 2).reshape(x.shape)
 
     return attend
 
@@ -84,6 +86,32 @@ def test_another_number_of_heads_is_told_though_no_shape_fits():
     first, *_ = Case(heads(2), heads(4), TOKENS, weights).found
     assert (first.id, first.evidence_class) == ("axis-split", "proven"), first.evidence
     assert "2 × 4" in first.suggestion
+
+
+HEADS = {
+    "spelled out": lambda q, k, v: torch.softmax(q @ k.mT / q.shape[-1] ** 0.5, -1) @ v,
+    "one operation": F.scaled_dot_product_attention,
+}
+
+
+@pytest.mark.parametrize("weigh", HEADS.values(), ids=HEADS)
+def test_another_number_of_heads_is_no_other_order_of_axes(tmp_path, weigh):
+    """4 × 8 and 8 × 4 are taken for axes in another order, and no later node may be blamed for that order."""
+    x, weights = image((1, 9, 32)) / 4, dict.fromkeys("qkv", (32, 32))
+    nets = [Net(heads(count, weigh), **weights).eval() for count in (4, 8)]
+    torch.jit.trace(nets[1], torch.from_numpy(x)).save(tmp_path / "heads.pt")
+    found = aligner.compare(nets[0], tmp_path / "heads.pt", x).causes
+    assert (found[0].id, found[0].evidence_class) == ("axis-split", "proven"), found[0].evidence
+    assert proven(found) == ["axis-split"]
+
+
+def test_a_mask_that_lets_a_query_see_nothing():
+    def masked(diagonal):
+        mask = torch.zeros(6, 6).masked_fill(torch.ones(6, 6).triu(diagonal) > 0, float("-inf"))
+        return lambda n, x: F.scaled_dot_product_attention(x @ n.q, x @ n.k, x, attn_mask=mask)
+
+    first, *_ = Case(masked(1), masked(0), TOKENS, dict.fromkeys("qk", (8, 8))).found
+    assert (first.id, first.evidence_class) == ("attention-mask", "proven"), first
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,8 @@ class Cause(ABC):
     sought: ClassVar[bool] = True
     covers_weights: ClassVar[bool] = False
     """Concerns the weights of the whole model: proven at one layer, it covers what is suspected at others."""
+    resizes_axes: ClassVar[bool] = False
+    """Gives axes other lengths: where these were taken for another order of axes, that order is wrong further down."""
     needs_error: ClassVar[bool] = True
     """Has nothing to say of a culprit whose own error was not measured."""
     shown: ClassVar[str] = (

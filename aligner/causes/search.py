@@ -64,17 +64,19 @@ def find_causes(
     graphs, guilty = context.graphs, context.guilty
     held: list[Held] = []
     looked: list[tuple[Culprit, list[Held]]] = []
-    work = 0
+    work, guessed = 0, False
     for place, item in enumerate(guilty[:_EXAMINED]):
         if work > _WORK:
             break
         culprit = Culprit(graphs, item, (evidence or {}).get(item.pair.candidate))
+        culprit.order_guessed = guessed
         with np.errstate(all="ignore"):  # what is tried may well divide by zero
             found = _examine(culprit, context, place)
         best = [replace(one, order=order) for order, one in enumerate(_best(found))]
         held += best or [_nothing(culprit, context, place)]
         looked.append((culprit, found))
         work += culprit.work
+        guessed |= culprit.reordered and any(one.proven and one.cause.resizes_axes for one in best[:1])
     whole = find_global_causes(context)
     own = _findings(_grouped(_covered(held)), [graph.framework for graph in graphs])
     if examined is not None:

@@ -46,6 +46,13 @@ class Culprit:
         """Elements recomputed so far."""
         self.explained = False
         """Whether a difference that is written in the models leaves nothing of the error."""
+        self.order_guessed = False
+        """Whether the order of axes that it was fed in was read off lengths that have proven wrong before it."""
+
+    @property
+    def reordered(self) -> bool:
+        """Whether its output was compared in another order of axes, or in none."""
+        return self.misfit or self.measured.pair.axes is not None
 
     @property
     def where(self) -> str:
@@ -167,12 +174,19 @@ class Culprit:
         return array if axes is None or len(axes) != array.ndim else array.transpose(_inverse(axes))
 
     def in_order(self, array: Array, side: int) -> Array | None:
-        """An output of one side's region in the reference's axis order and shape; in its own where nothing fits."""
+        """An output of one side's region in the reference's axis order and shape; in its own where nothing fits.
+
+        What the reference's region gives in the candidate's own shape is turned as the candidate's tensor is.
+        """
         if self.expected is None:
             return None
         if self.misfit:
             return self._turned(array) if side == 1 else array
-        return in_order(array, self.measured.pair.axes if side == 1 else None, self.expected.shape)
+        raw = self.candidate.values.get(self.candidate.output)
+        as_candidate = side == 1 or (
+            array.shape != self.expected.shape and raw is not None and array.shape == raw.shape
+        )
+        return in_order(array, self.measured.pair.axes if as_candidate else None, self.expected.shape)
 
     def target(self, side: int) -> Array | None:
         """What a change of one side's region should reproduce: the other side's output."""

@@ -51,6 +51,8 @@ class FlattenOrder(Cause):
 
     def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Reshapes that merge axes, and matrices whose columns stand in such an order."""
+        if culprit.order_guessed:
+            return
         for subgraph, node, operation in culprit.nodes("reshape"):
             x, settings = operation.data[0], operation.settings
             if not isinstance(settings, Reshape) or len(settings.shape) >= x.ndim or x.size > _LARGEST:
