@@ -120,15 +120,16 @@ def weight_sizes(skeleton: Skeleton, node: Node) -> tuple[int, ...]:
     return tuple(sorted(sizes))
 
 
-def stored_number(skeleton: Skeleton, node: Node) -> str:
-    """The one number that a sum or product takes beside a tensor, to the two digits that eight bits keep of it; ""."""
+def stored_number(skeleton: Skeleton, node: Node) -> float:
+    """The one number that a sum or product takes beside a tensor, which may be stored in few bits; NaN for none."""
     if node.kind not in AFFINE or len(skeleton.data_inputs(node)) != 1:
-        return ""
-    stored = [skeleton.graph.weights.get(root) for root in skeleton.weight_roots(node)]
+        return float("nan")
+    roots = [skeleton.graph.weights.get(root) for root in skeleton.weight_roots(node)]
+    stored = [weight for weight in roots if weight is not None and weight.coded] or roots  # beside scale, zero point
     if len(stored) != 1 or stored[0] is None or prod(stored[0].shape) != 1:
         other = node.attributes.get("other")
-        return f"{other:.2g}" if isinstance(other, (int, float)) else ""
-    return f"{np.asarray(stored[0].values(), np.float64).item():.2g}"
+        return float(other) if isinstance(other, (int, float)) else float("nan")
+    return float(np.asarray(stored[0].values(), np.float64).item())
 
 
 def taken_operands(skeleton: Skeleton, node: Node) -> str:

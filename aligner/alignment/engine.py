@@ -37,6 +37,8 @@ _FEW_BITS = 1 / 16
 _SAME_NUMBERS = 5.0
 """What the same numbers add to it: two nodes that have them outweigh the two pairs of like ones, 4.4 each, that stand
 across them (sums in a row, of which one side has the first inside the node before it)."""
+_SAME_NUMBER = 0.05
+"""How far apart two numbers of formulas are that may be one, relative: two digits, less than eight bits keep."""
 _UNLIKELY = 0.25
 """What is left of the likeness of two nodes that give another size, or take another number: at most 1.1 of 4.4, so that
 any other two of their kind come first."""
@@ -228,10 +230,8 @@ def _scores(matching: Matching, left: list[Node], right: list[Node]) -> NDArray[
     elsewhere = provenance.conflicting(paths[0], paths[1], known)
     score *= ~elsewhere  # a module that both sides name answers itself
     score *= np.where(same(1), 1.0, _UNLIKELY).astype(np.float32)
-    taken = [np.array([feature[5] for feature in side]) for side in features]
-    # a number of a formula is its place there
-    others = (taken[0][:, None] != taken[1]) & (taken[0][:, None] != "") & (taken[1] != "")
-    score *= np.where(others, _UNLIKELY, 1.0).astype(np.float32)
+    others = _are_others(*([feature[5] for feature in side] for side in features))
+    score *= np.where(others, _UNLIKELY, 1.0).astype(np.float32)  # a number of a formula is its place there
     score[[node.index in matching.node_partner for node in left], :] = 0
     score[:, [node.index in matching.node_source for node in right]] = 0
     _add_sketches(matching, left, right, score)
@@ -243,6 +243,14 @@ def _scores(matching: Matching, left: list[Node], right: list[Node]) -> NDArray[
         if partner is not None and partner.index in place:
             score[i, place[partner.index]] = 12 * matching.node_evidence[partner.index].confidence
     return score
+
+
+def _are_others(one: Sequence[float], other: Sequence[float]) -> NDArray[np.bool_]:
+    """Whether two stored numbers are not one, for every two nodes; NaN may be any."""
+    numbers, places = np.unique([*one, *other], return_inverse=True)
+    known = ~np.isnan(numbers)
+    apart = ~np.isclose(numbers[:, None], numbers, rtol=_SAME_NUMBER, atol=0) & known[:, None] & known
+    return np.asarray(apart[np.ix_(places[: len(one)], places[len(one) :])])
 
 
 def _one_family(sides: Sequence[Sequence[str]]) -> NDArray[np.bool_]:
@@ -296,7 +304,7 @@ def _numbers(sketch: Sketch | None) -> tuple[float, float, float, float, float]:
 
 def _features(
     skeleton: Skeleton, node: Node
-) -> tuple[str, int | None, tuple[int, ...], tuple[str, ...], frozenset[str], str]:
+) -> tuple[str, int | None, tuple[int, ...], tuple[str, ...], frozenset[str], float]:
     """Kind, output size, weight sizes, the kinds of the nodes before and after, and the stored number."""
     data = [before_padding(skeleton, node, value) for value in skeleton.data_inputs(node)]
     before = [skeleton.producer.get(skeleton.root(value)) for value in data]

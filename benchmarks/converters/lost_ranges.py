@@ -6,13 +6,13 @@ for all of them. onnxruntime's does so, and the outputs are as wrong as if the s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.converters.graph import Array, Graph, from_proto, run
+from benchmarks.converters.graph import Array, Graph, Node, from_proto, run
 
 FEWEST = 4
 """Codes of 256; a tensor with fewer tells nothing but the sign and the size of its numbers …"""
@@ -28,19 +28,27 @@ def lost_ranges(quantised: Path, feeds: Mapping[str, Array], wanted: Mapping[str
 
     graph = from_proto(onnx.load(quantised), feeds)
     values = run(graph, everything=True)
-    lost = [
+    lost: list[Node] = []
+    eased = values
+    while found := _losing(graph, eased, lost):
+        lost += found
+        eased = run(_in_float(graph, {node.outputs[0]: node.inputs[0] for node in lost}), everything=True)
+    left, before = (_error(got, wanted) for got in (eased, values))
+    return [node.name for node in lost] if left < EASED * before else []
+
+
+def _losing(graph: Graph, values: Mapping[str, Array], known: Sequence[Node]) -> list[Node]:
+    """Those that lose their tensor, but for the known ones: what comes after a tensor that was lost has no more numbers
+    to lose until that one is read as it was."""
+    return [
         node
         for node in graph.nodes
         if node.op == "QuantizeLinear"
+        and all(node is not one for one in known)
         and node.inputs[0] in values
         and np.unique(values[node.inputs[0]]).size > DISTINCT
         and np.unique(values[node.outputs[0]]).size < FEWEST
     ]
-    if not lost:
-        return []
-    eased = run(_in_float(graph, {node.outputs[0]: node.inputs[0] for node in lost}))
-    left, before = (_error(got, wanted) for got in (eased, values))
-    return [node.name for node in lost] if left < EASED * before else []
 
 
 def _in_float(graph: Graph, coded: Mapping[str, str]) -> Graph:
