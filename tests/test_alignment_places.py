@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from graph_factory import GraphBuilder
 
-from aligner.alignment.compatibility import weight_sizes
+from aligner.alignment.compatibility import stored_number, weight_sizes
 from aligner.alignment.engine import align
 from aligner.alignment.provenance import conflicting, module_ends, named_nodes
 from aligner.alignment.skeleton import read
 from aligner.alignment.windows import before_padding
 from aligner.records.alignment import Sketch
-from aligner.records.graph import Quantization
+from aligner.records.graph import Quantization, Weight
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,16 @@ def test_of_a_weight_that_is_split_the_part_that_is_read_counts():
     graph = builder.graph(builder.node("matmul", [x, part], (2, 8)), builder.node("matmul", [x, stored], (2, 12)))
     skeleton = read(graph, {})
     assert [weight_sizes(skeleton, node) for node in graph.nodes[1:]] == [(32,), (48,)]
+
+
+def test_a_number_stored_in_few_bits_is_read_through_its_scale_and_zero_point():
+    builder = GraphBuilder()
+    stored, scale, zero = (builder.weight(number) for number in (-29, 0.05, 0))
+    grid = Quantization((0.05,), (0,))
+    builder.weights[stored] = Weight(stored, (), "int8", lambda: np.array(-29, np.int8), grid)
+    decoded = builder.node("dequantize", [stored, scale, zero], ())
+    graph = builder.graph(builder.node("add", [builder.input("x", (2, 4)), decoded], (2, 4)))
+    assert stored_number(read(graph, {}), graph.nodes[-1]) == pytest.approx(-1.45)
 
 
 def padded_net(prefix, apart, value=0.0, kind="conv"):
