@@ -382,7 +382,24 @@ def test_the_node_that_computes_a_constant_wrongly_is_named_and_not_the_one_that
     looked_up = [("Gather", "table", "at", "b", {}), ("Cast", "b", "g", {"to": 1})]
     candidate = made_of([*looked_up, *ends], table=table, at=places + 1)
     name, _, within = told(reference, candidate, rows(SIZE))
-    assert (name, within) == ("s", {"node": "to_b", "primitive": "constant"})
+    assert (name, within) == ("s", {"node": "to_b", "primitive": "constant", "reference_node": "to_g"})
+
+
+def test_the_node_that_first_errs_among_those_that_compute_a_constant_is_named():
+    """Learnt queries that are normalised and projected before they meet the input; a computed size spreads them."""
+    rng = np.random.default_rng(9)
+    stored = {name: rng.standard_normal((SIZE, SIZE)).astype(np.float32) for name in ("c", "k")}
+
+    def queries(bent):
+        nodes = [("Concat", "n", "n", "size", {"axis": 0}), ("Expand", "c", "size", "q", {}), (bent, "q", "h", {})]
+        nodes += [("MatMul", "h", "k", "g", {}), ("Mul", "g", "x", "s", {}), ("MatMul", "s", "w", "y", {})]
+        return made_of(nodes, n=np.array([SIZE]), **stored)
+
+    report = aligner.compare(queries("Tanh"), queries("Sigmoid"), {"x": rows(SIZE)}).to_json()
+    first = report["first_divergence"]
+    assert first["candidate"]["name"] == "s"
+    assert first["within"] == {"node": "to_h", "primitive": "constant", "reference_node": "to_h"}
+    assert report["causes"][0]["node"] == "to_h"
 
 
 @pytest.mark.parametrize("wrong", ["pads", "order"])

@@ -273,9 +273,10 @@ def _equal(expected: Array, found: Array | None) -> bool:
 
 
 def _constant(sides: Sides, item: Measured) -> Iterator[Place]:
-    """Each of the reference's constants, and then each tensor inside its region, in the place of one that the candidate
-    computes of constants alone, the earliest place first. One in the place of which a tensor inside the region belongs
-    no longer reads what that comes from.
+    """Each of the reference's constants, what it computes them of among them, and then each tensor inside its region,
+    in the place of one that the candidate computes of constants alone: the earliest place first, but that those come
+    last which hold numbers of the reference's. One in the place of which a tensor inside the region belongs no longer
+    reads what that comes from.
     """
     graphs, pair, regions = (sides[0].graph, sides[1].graph), item.pair, item.pair.regions
     made = graphs[1].ancestors(_constants(graphs[1], regions[1])) - graphs[1].weights.keys()
@@ -284,11 +285,14 @@ def _constant(sides: Sides, item: Measured) -> Iterator[Place]:
         return
     nodes = [graphs[0].nodes[index] for index in regions[0].nodes]
     inner = {name: node.name for node in nodes for name in node.outputs if name != pair.reference}
-    stored: dict[str, str | None] = dict.fromkeys(_constants(graphs[0], regions[0]))
+    theirs = sorted(graphs[0].ancestors(_constants(graphs[0], regions[0])))
+    constant = {name: node.name if (node := graphs[0].producer(name)) is not None else None for name in theirs}
     held = _numbers(sides[1], sorted(makers, key=lambda name: makers[name].index))
-    for sources in (stored, {name: maker for name, maker in inner.items() if graphs[0].varies(name)}):
+    for sources in (constant, {name: maker for name, maker in inner.items() if graphs[0].varies(name)}):
         numbers = _numbers(sides[0], [*sources]) if held and sources else {}
-        for place, array in held.items():
+        known = {place for place, array in held.items() if any(_equal(other, array) for other in numbers.values())}
+        for place in sorted(held, key=known.__contains__):
+            array = held[place]
             for name, other in numbers.items():
                 if other.shape == array.shape and not np.array_equal(laid := other.astype(array.dtype), array):
                     yield place, laid, (makers[place].name, "constant", sources[name])

@@ -10,7 +10,7 @@ import numpy as np
 
 from aligner.causes.constant_operands import MOST, ConstantOperand, differ
 from aligner.numerics import relations
-from aligner.operations.kinds import MOVES_DATA, RENAMED
+from aligner.operations.kinds import MOVES_DATA, RENAMED, SIZED
 from aligner.records.array import Array
 from aligner.records.dataclass import dataclass
 from aligner.records.graph import Node
@@ -129,7 +129,8 @@ def _way(subgraph: Subgraph, name: str) -> list[tuple[Node, list[Array]]]:
         if arrays[0] is not None and len(found) < MOST:
             # a single number is a setting, written into the node on the other side
             found[node.index] = node, [arrays[0], *(each for each in arrays[1:] if each is not None and each.size > 1)]
-            names += node.inputs
+            # what says how to move or to cut is a setting, too
+            names += node.inputs[:1] if node.kind in SIZED else node.inputs
     return [found[index] for index in sorted(found)]
 
 
