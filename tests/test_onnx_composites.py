@@ -1,4 +1,4 @@
-"""onnxruntime's fused attention and embeddings, shown as the nodes that they stand for."""
+"""Fused attention, embeddings and rotations, shown as the nodes that they stand for."""
 
 from __future__ import annotations
 
@@ -26,6 +26,13 @@ PLANE = np.tril(np.ones((BATCH, LENGTH, LENGTH), np.int32))
 PAST = drawn(2, BATCH, HEADS, BEFORE, HIDDEN // HEADS)
 KEPT = drawn(BATCH, HEADS, BEFORE, HIDDEN // HEADS)
 KEY, VALUE = drawn(BATCH, LENGTH, HIDDEN), drawn(BATCH, LENGTH, HIDDEN)
+TABLES = [part(np.outer(np.arange(16), np.geomspace(1, 0.01, 8))).astype(np.float32) for part in (np.cos, np.sin)]
+QUERY, GROUP, BEHIND = drawn(BATCH, LENGTH, 64), drawn(2, BATCH, LENGTH, 32), drawn(2, BATCH, 2, BEFORE, 16)
+FEW = {"num_heads": 4, "kv_num_heads": 2}
+PROMPT = [np.full(BATCH, LENGTH - 1, np.int32), np.array(LENGTH, np.int32)]
+LONGER = [np.array([BEFORE + LENGTH - 1], np.int32), np.array(BEFORE + LENGTH, np.int32)]
+PLACES = DRAWN.integers(0, 16, (BATCH, LENGTH))
+IN_ORDER, ALONE = np.arange(3, 3 + LENGTH)[None], [PROMPT[0][:1], PROMPT[1]]
 CASES: dict[str, tuple[str, list[Any], dict[str, Any], int]] = {
     "plain": ("Attention", [X, KERNEL, BIAS], {}, 1),
     "scaled": ("Attention", [X, KERNEL, BIAS], {"scale": 0.3}, 1),
@@ -80,6 +87,41 @@ CASES: dict[str, tuple[str, list[Any], dict[str, Any], int]] = {
         {},
         1,
     ),
+    "heads that share keys": ("GroupQueryAttention", [QUERY, *GROUP, None, None, *PROMPT], FEW, 1),
+    "heads that share keys, turned": (
+        "GroupQueryAttention",
+        [QUERY, *GROUP, None, None, *PROMPT, *TABLES],
+        {**FEW, "do_rotary": 1},
+        3,
+    ),
+    "heads that share keys, turned by places that are told": (
+        "GroupQueryAttention",
+        [QUERY[:1], *GROUP[:, :1], None, None, *ALONE, *TABLES, IN_ORDER, drawn(1, 1, LENGTH, LENGTH)],
+        {**FEW, "do_rotary": 1},
+        3,
+    ),
+    "heads that share keys, behind a past": (
+        "GroupQueryAttention",
+        [QUERY[:1], *GROUP[:, :1], *BEHIND[:, :1], *LONGER, *TABLES],
+        {**FEW, "do_rotary": 1, "rotary_interleaved": 1},
+        3,
+    ),
+    "heads that share keys, packed": (
+        "GroupQueryAttention",
+        [drawn(BATCH, LENGTH, 128), None, None, None, None, *PROMPT],
+        {**FEW, "scale": 0.3},
+        3,
+    ),
+    "turned": ("RotaryEmbedding", [QUERY, PLACES, *TABLES], {}, 1),
+    "turned from a place on": ("RotaryEmbedding", [BEHIND[0], np.array([2]), *TABLES], {"interleaved": 1}, 1),
+    "turned in part": ("RotaryEmbedding", [QUERY, PLACES, *TABLES], {"num_heads": 2, "rotary_embedding_dim": 16}, 1),
+    "turned as ONNX says": ("ai.onnx::RotaryEmbedding", [QUERY, *TABLES, PLACES], {"num_heads": 4}, 1),
+    "turned by tables of each place": (
+        "ai.onnx::RotaryEmbedding",
+        [BEHIND[0], *(np.stack([table[:BEFORE]] * BATCH) for table in TABLES)],
+        {"interleaved": 1},
+        1,
+    ),
     "embedding": (
         "EmbedLayerNormalization",
         [
@@ -101,9 +143,10 @@ CASES: dict[str, tuple[str, list[Any], dict[str, Any], int]] = {
 def model_of(op: str, operands: list[Any], attributes: dict[str, Any], outputs: int) -> onnx.ModelProto:
     """One node; its first operand is the model's input, the others are stored."""
     names = ["x" if place == 0 else f"w{place}" if each is not None else "" for place, each in enumerate(operands)]
-    heads = {} if op == "EmbedLayerNormalization" else {"num_heads": HEADS}
+    domain, _, op = op.rpartition("::")
+    settings = ({"num_heads": HEADS} if op.endswith("Attention") else {}) | attributes
     results = [f"y{place}" for place in range(outputs)]
-    node = helper.make_node(op, names, results, name="fused", domain="com.microsoft", **heads, **attributes)
+    node = helper.make_node(op, names, results, name="fused", domain=domain or "com.microsoft", **settings)
     kind = helper.np_dtype_to_tensor_dtype(operands[0].dtype)
     integers = {"y1"} if op == "EmbedLayerNormalization" else set()
     graph = helper.make_graph(
@@ -116,8 +159,8 @@ def model_of(op: str, operands: list[Any], attributes: dict[str, Any], outputs: 
         ],
         [numpy_helper.from_array(np.asarray(a), f"w{i}") for i, a in enumerate(operands) if i and a is not None],
     )
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=9)
+    opsets = [helper.make_opsetid("", 23 if domain else 17), helper.make_opsetid("com.microsoft", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=11)
 
 
 def opened(model: onnx.ModelProto) -> Session:
@@ -178,3 +221,24 @@ def test_a_part_of_a_packed_kernel_is_named(*, fused_first: bool) -> None:
     (cause, *_) = result.causes
     assert cause.id.startswith("weights-") and cause.evidence_class == "proven"
     assert ("outputs 8 to 15" in cause.evidence) is not fused_first
+
+
+WITHIN = {
+    "heads": ("Attention", [X, KERNEL, BIAS], {}, {"num_heads": 4}, "axis-split"),
+    "scale": (
+        "GroupQueryAttention",
+        [QUERY, *GROUP, None, None, *PROMPT, *TABLES],
+        {**FEW, "do_rotary": 1},
+        {"scale": 0.1},
+        "attention-scale",
+    ),
+}
+
+
+@pytest.mark.parametrize(("op", "operands", "settings", "wrong", "identifier"), WITHIN.values(), ids=WITHIN)
+def test_a_setting_of_a_fused_node_is_proven_within(
+    op: str, operands: list[Any], settings: dict[str, Any], wrong: dict[str, Any], identifier: str
+) -> None:
+    models = (model_of(op, operands, settings | other, 1) for other in ({}, wrong))
+    (cause, *_) = aligner.compare(*models, {"x": operands[0]}).causes
+    assert (cause.id, cause.evidence_class) == (identifier, "proven"), cause
