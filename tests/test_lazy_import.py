@@ -63,7 +63,7 @@ def test_help_loads_no_numpy_and_no_framework():
 
 def test_what_judges_and_reports_is_imported_while_models_run():
     """Before they are open it would be waited for; from the first observed run on a thread of the command does it."""
-    late = ("aligner.alignment.engine", "aligner.judgement.verdicts", "aligner.operations.settings", "rich", "cattrs")
+    late = ("aligner.alignment.engine", "aligner.judgement.verdicts", "aligner.operations.settings", "rich")
     code = f"""
 import sys
 import aligner.api.comparing

@@ -43,7 +43,3 @@ def _prepare() -> None:
     with suppress(Exception):  # it comes again where it is needed
         for module in _NEEDED:
             import_module(module)
-        from aligner.records.comparison import Comparison
-        from aligner.report.codec import prepare
-
-        prepare(Comparison)

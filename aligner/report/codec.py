@@ -9,10 +9,11 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import re
 import sys
 import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,13 +31,60 @@ _LARGEST = 1 << 20
 
 def encode(record: object) -> Document:
     """A record as a document; keys are its fields' names, in their order."""
-    document: Document = _converter().unstructure(record)
+    document: Document = {}
+    kind: Any = type(record)
+    for name, default, flat, real in _written(kind):
+        value = getattr(record, name)
+        if default is None or value != default():
+            told = plain(value, real=real)
+            document.update(told if flat else {name: told})
     return document
 
 
-def prepare(record: type[Any]) -> None:
-    """Make ready what encodes records of that type."""
-    _converter().get_unstructure_hook(record)
+def plain(value: Any, *, real: bool = False) -> Any:
+    """A value as JSON can hold it: records by their fields, NumPy scalars as Python's, what is not finite as None.
+
+    ``real``: integers are real numbers, too.
+    """
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, int):
+        return float(value) if real else int(value)
+    if isinstance(value, (tuple, list)):
+        return [plain(item, real=real) for item in value]
+    if isinstance(value, Picture):
+        return _picture_document(value)
+    if is_dataclass(value):
+        return encode(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item, real=real) for key, item in value.items()}
+    if isinstance(value, (Sequence, set, frozenset)) and not isinstance(value, (bytes, bytearray)):
+        return [plain(item, real=real) for item in value]
+    item = getattr(value, "item", None)  # a NumPy scalar; anything else is shown as its own words
+    if callable(item) and getattr(value, "ndim", 1) == 0:
+        return plain(item(), real=real)
+    return str(value)
+
+
+@cache
+def _written(record: Any) -> tuple[tuple[str, Callable[[], Any] | None, bool, bool], ...]:
+    """Of each field that is written: its name, its default where that is left out, FLAT, of real numbers alone."""
+    told = []
+    for item in fields(record):
+        if item.metadata.get("written", True):
+            default = _default(item) if item.metadata.get("when_set") else None
+            words = re.findall(r"\w+", str(item.type))
+            real = "float" in words and "int" not in words
+            told.append((item.name, default, bool(item.metadata.get("flat")), real))
+    return tuple(told)
+
+
+def _default(item: Field[Any]) -> Callable[[], Any] | None:
+    if item.default_factory is not MISSING:
+        return item.default_factory
+    return (lambda: item.default) if item.default is not MISSING else None
 
 
 def decode(record: type[Record], document: Mapping[str, Any]) -> Record:
@@ -57,15 +105,11 @@ def decode(record: type[Record], document: Mapping[str, Any]) -> Record:
 def _converter() -> Converter:
     from cattrs import Converter
 
-    made = Converter(detailed_validation=False, unstruct_collection_overrides={tuple: list})
-    made.register_unstructure_hook(float, lambda value: float(value) if math.isfinite(value) else None)
-    made.register_unstructure_hook(int, lambda value: value if isinstance(value, bool) else int(value))
+    made = Converter(detailed_validation=False)
     made.register_structure_hook(float, _float)
     for plain in (int, str, bool):
         made.register_structure_hook(plain, _exactly)
-    made.register_unstructure_hook_factory(is_dataclass, lambda record: _encoder(made, record))
     made.register_structure_hook_factory(is_dataclass, lambda record: _decoder(made, record))
-    made.register_unstructure_hook(Picture, _picture_document)
     made.register_structure_hook(Picture, lambda document, _: _picture(document))
     return made
 
@@ -84,30 +128,6 @@ def _exactly(value: Any, plain: type) -> Any:
     if type(value) is not plain:
         raise TypeError(f"{value!r} is no {plain.__name__}")
     return value
-
-
-def _encoder(converter: Converter, record: type[Any]) -> Callable[[Any], Document]:
-    """Cattrs' own encoder, with the fields of FLAT ones among the others and what is WHEN_SET left out."""
-    from cattrs.gen import make_dict_unstructure_fn, override
-
-    changed = {
-        item.name: override(omit=True)
-        if not item.metadata.get("written", True)
-        else override(omit_if_default=bool(item.metadata.get("when_set")))
-        for item in fields(record)
-    }
-    encoder: Callable[[Any], Document] = make_dict_unstructure_fn(record, converter, **changed)  # type: ignore[arg-type]
-    flat = [item.name for item in fields(record) if item.metadata.get("flat")]
-    if not flat:
-        return encoder
-
-    def flattened(made: Any) -> Document:
-        document: Document = {}
-        for name, value in encoder(made).items():
-            document.update(value if name in flat else {name: value})
-        return document
-
-    return flattened
 
 
 def _decoder(converter: Converter, record: type[Any]) -> Callable[[Any, Any], Any]:

@@ -7,8 +7,7 @@ and weight is listed with its ``id`` and with the framework's own ``name``.
 from __future__ import annotations
 
 from aligner.records.graph import Graph, InputSpec, Node, Signature, Value, Weight
-from aligner.report.codec import Document
-from aligner.report.json_document import plain
+from aligner.report.codec import Document, plain
 
 FORMAT = "aligner.graph/1"
 

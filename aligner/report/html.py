@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 from aligner.records.comparison import GUILTY, Comparison, Finding, Pair, Side
 from aligner.records.dissection import Dissection
 from aligner.report.certificate_words import certificate_lines, floor_words
-from aligner.report.codec import encode
+from aligner.report.codec import encode, plain
 from aligner.report.dissection_view import dissection_view
 from aligner.report.distinct_names import shortened, telling
 from aligner.report.document_file import write_text
 from aligner.report.error_rows import listed
 from aligner.report.excerpt import one_line
-from aligner.report.json_document import plain
 from aligner.report.numbers import number, percent, plural, shape
 from aligner.report.page import sentence, shorten, visible
 from aligner.report.pair_table import within

@@ -7,9 +7,8 @@ schema is ``docs/comparison.schema.json``, made by ``aligner.report.schema``.
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,26 +24,6 @@ UNPAIRED = {"reference": "unpaired_reference", "candidate": "unpaired_candidate"
 """Under ``unpaired``, a side's list, and the field that holds it."""
 RENAMED = {"dissections": "regions"}
 """Fields of a comparison that JSON calls otherwise."""
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON can hold it: records by their fields, NumPy scalars as Python's, what is not finite as None."""
-    if value is None or isinstance(value, (bool, str)):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if is_dataclass(value):
-        return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
-    if isinstance(value, (Sequence, set, frozenset)) and not isinstance(value, (bytes, bytearray)):
-        return [plain(item) for item in value]
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, int):
-        return int(value)
-    item = getattr(value, "item", None)  # a NumPy scalar; anything else is shown as its own words
-    if callable(item) and getattr(value, "ndim", 1) == 0:
-        return plain(item())
-    return str(value)
 
 
 def to_document(comparison: Comparison) -> Document:

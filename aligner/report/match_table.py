@@ -10,9 +10,8 @@ from rich.console import Console, RenderableType
 from aligner.records.comparison import Coverage, ModelSummary, Unpaired
 from aligner.records.match import Match, MatchedPair
 from aligner.records.weight import WEIGHTS_ALONE
-from aligner.report.codec import Document, encode
+from aligner.report.codec import Document, encode, plain
 from aligner.report.columns import Column, table
-from aligner.report.json_document import plain
 from aligner.report.numbers import number, percent, plural, shape
 from aligner.report.page import Page, sentence
 from aligner.report.words import label

@@ -7,9 +7,8 @@ from collections import Counter
 from rich.console import Console, RenderableType
 
 from aligner.records.weight import StoredWeight, WeightAudit, WeightMatch
-from aligner.report.codec import Document, encode
+from aligner.report.codec import Document, encode, plain
 from aligner.report.columns import Column, table
-from aligner.report.json_document import plain
 from aligner.report.match_table import model_facts
 from aligner.report.numbers import number, shape
 from aligner.report.page import Page, sentence
