@@ -201,6 +201,21 @@ def test_a_lost_bias_behind_a_factor_that_its_kernel_takes_back_is_told_at_its_l
     assert result.first_divergence.candidate.name == ("y" if undone else "hidden")
 
 
+@pytest.mark.parametrize("undone", [True, False])
+def test_noise_in_a_layer_that_permutes_channels_is_told_there_by_the_kernel_that_puts_them_right(undone):
+    """Its numbers are no form of the reference's; what reads them has the reference's kernel, but for their order."""
+    generator, order = np.random.default_rng(6), [1, 2, 0, 5, 3, 4]
+    first, second = (generator.standard_normal((6, 6)).astype(np.float32) for _ in range(2))
+    bias, factor = np.arange(6, dtype=np.float32) / 6, np.linspace(0.5, 3, 6, dtype=np.float32)
+    noisy = first[:, order] * factor + 0.1 * generator.standard_normal((6, 6)).astype(np.float32)
+    changed = _perceptron(
+        noisy, bias[order] * factor, second[order] / factor[:, None] if undone else second[order[::-1]]
+    )
+    fed = {"x": generator.standard_normal((5, 6)).astype(np.float32)}
+    result = aligner.compare(_perceptron(first, bias, second), changed, fed)
+    assert result.first_divergence.candidate.name == "hidden"
+
+
 @pytest.mark.parametrize("wrong", ["", "inner4", "outer4"])
 def test_a_sum_through_all_blocks_in_another_basis_is_another_way_to_compute_the_same(wrong):
     """Every layer turns what it reads back, as language models are turned before they are quantised: no block closes by

@@ -4,7 +4,8 @@ Neither half is wrong, and both err on the reference's tensors, as the node betw
 first half gives tells the form: a factor and a place for each channel. Nodes that keep it are right if they give the
 form of what the reference's give; in the place of what one at fault gives, the reference's tensor in that form is put.
 If everything that reads the form is right then, the halves belong together, and the rest of what errs is at fault. So
-is the first half itself, if it gives the form but for an offset of each channel, as where a bias is lost.
+is the first half itself, if it gives the form but for an offset of each channel, as where a bias is lost, or if what
+reads it has the reference's kernel but for a form, and is right with that.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import field
 
 import numpy as np
 
+from aligner.judgement.form_readers import form_by_kernel
 from aligner.judgement.joint_test import JointTest, Shown
 from aligner.judgement.region_walk import RegionWalk
 from aligner.judgement.reordered import ChannelForm, channel_form, shifted_form
@@ -82,8 +84,10 @@ def between_halves(walk: RegionWalk, test: JointTest, start: str, guilty: Callab
     if arrays is None:
         return None
     form, stead = channel_form(*arrays), dict[str, Array]()
-    if form is None and (form := shifted_form(*arrays)) is not None and (formed := form.of(arrays[1])) is not None:
-        stead = {start: formed.astype(arrays[0].dtype)}  # the first half itself: no later one takes an offset away
+    if form is None:  # the first half itself is wrong: no later one takes an offset away, or noise
+        form = shifted_form(*arrays) or _as_read(walk, test, start, guilty, arrays[1].ndim)
+        formed = form.of(arrays[1]) if form is not None else None
+        stead = {start: formed.astype(arrays[0].dtype)} if formed is not None else {}
     if form is None:
         return None
     search = _Search(walk, test, guilty, form, first, stead)
@@ -99,3 +103,13 @@ def between_halves(walk: RegionWalk, test: JointTest, start: str, guilty: Callab
     if not all(value in after.exits and after.exits[value].within for value in search.ends):
         return None
     return Halves(frozenset(search.inside - search.stead.keys()), tuple(search.stead), frozenset(search.ends))
+
+
+def _as_read(
+    walk: RegionWalk, test: JointTest, start: str, guilty: Callable[[str], bool], rank: int
+) -> ChannelForm | None:
+    """The form that the first layer which errs behind a value undoes, by its kernel."""
+    handing = {value for value in walk.items if not guilty(value)}
+    behind = (value for value in walk.behind([start], handing) if guilty(value))
+    forms = (form_by_kernel(test.graphs, walk.items[value], rank) for value in behind)
+    return next((form for form in forms if form is not None), None)

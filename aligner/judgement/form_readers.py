@@ -10,9 +10,11 @@ from aligner.judgement.joint_test import JointTest, Shown
 from aligner.judgement.random_change import UNDONE
 from aligner.judgement.region_walk import RegionWalk
 from aligner.judgement.regression import LACKED, SURE, regression
-from aligner.judgement.reordered import is_another_form
+from aligner.judgement.reordered import ChannelForm, form_along, is_another_form
 from aligner.judgement.tolerance import masked_otherwise
-from aligner.operations.operation import Unsupported
+from aligner.operations.kinds import SPATIAL
+from aligner.operations.layouts import axis_of
+from aligner.operations.operation import Operation, Unsupported
 from aligner.records.array import Array
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
@@ -70,17 +72,39 @@ def _makes_up_for(graphs: tuple[Graph, Graph], reader: Measured, found: Array, e
     factor = float((left * right).sum()) / energy if energy > 0 and np.isfinite(energy) else 1.0
     if abs(factor - 1) <= _EQUAL or not np.abs(right - factor * left).max() <= _EQUAL * np.abs(right).max():
         return False
+    layers = _layers(graphs, reader)
+    if not layers:
+        return False
+    sizes = [float(np.linalg.norm(np.asarray(kernel, np.float64))) for _, kernel in layers]
+    off = sizes[0] / sizes[1] / factor if factor > 0 and all(sizes) else np.inf
+    return bool(max(off, 1 / off) - 1 <= _NEARER * (max(factor, 1 / factor) - 1))
+
+
+def form_by_kernel(graphs: tuple[Graph, Graph], reader: Measured, rank: int) -> ChannelForm | None:
+    """The form of a tensor of so many axes that a reader's kernel undoes: the reference's, its channels that are read
+    in another order, or times factors."""
+    layers = _layers(graphs, reader)
+    if not layers or layers[0][1].shape != layers[1][1].shape:
+        return None
+    expected, found = (np.asarray(kernel, np.float64) for _, kernel in layers)
+    kind = layers[1][0].kind
+    read = axis_of(kind, "kernel", "in")
+    form = form_along(found, expected, read) if read is not None and read < found.ndim else None
+    if form is None or (np.array_equal(form.order, np.arange(form.order.size)) and np.allclose(form.factor, 1)):
+        return None
+    last = kind not in SPATIAL or graphs[1].channels == "last"
+    return ChannelForm(rank - 1 if last else 1, form.order, 1 / form.factor)
+
+
+def _layers(graphs: tuple[Graph, Graph], reader: Measured) -> list[tuple[Operation, Array]]:
+    """Of a pair that is one layer on both sides the reference's and the candidate's, with their kernels."""
     try:
-        kernels = [
-            [side.parameters[role] for side in (pair.reference, pair.candidate)]
+        found = [
+            [(side.operation, side.parameters[role]) for side in (pair.reference, pair.candidate)]
             for pair in layer_pairs(Culprit(graphs, reader, None))
             for role in pair.roles
             if role in MATRICES
         ]
     except (Unsupported, ValueError, IndexError, TypeError, ArithmeticError):
-        return False
-    if len(kernels) != 1:
-        return False
-    sizes = [float(np.linalg.norm(np.asarray(kernel, np.float64))) for kernel in kernels[0]]
-    off = sizes[0] / sizes[1] / factor if factor > 0 and all(sizes) else np.inf
-    return bool(max(off, 1 / off) - 1 <= _NEARER * (max(factor, 1 / factor) - 1))
+        return []
+    return found[0] if len(found) == 1 else []

@@ -75,7 +75,7 @@ def channel_form(found: Array, expected: Array) -> ChannelForm | None:
     found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
     if not (np.isfinite(found).all() and np.isfinite(expected).all()):
         return None
-    forms = (_form_along(found, expected, axis) for axis in range(found.ndim))
+    forms = (form_along(found, expected, axis) for axis in range(found.ndim))
     return next((form for form in forms if form is not None), None)
 
 
@@ -88,12 +88,13 @@ def shifted_form(found: Array, expected: Array) -> ChannelForm | None:
         if found.size >= _FEWEST * max(found.shape[axis], 2):
             left, right = (np.asarray(one, np.float64) for one in (expected, found))
             centred = [one - one.mean(axis=rest, keepdims=True) for one in (right, left)]
-            if (form := _form_along(centred[0], centred[1], axis)) is not None:
+            if (form := form_along(centred[0], centred[1], axis)) is not None:
                 return form
     return None
 
 
-def _form_along(found: NDArray[np.float64], expected: NDArray[np.float64], axis: int) -> ChannelForm | None:
+def form_along(found: NDArray[np.float64], expected: NDArray[np.float64], axis: int) -> ChannelForm | None:
+    """``channel_form`` along one axis, of finite numbers; ``expected`` itself is a form as well."""
     slices = found.shape[axis]
     if slices < 2:
         return None
