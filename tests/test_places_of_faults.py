@@ -311,6 +311,28 @@ def test_a_fault_behind_layers_whose_factor_goes_through_a_rectifier_is_looked_i
     assert (name, within) == ("i", {"node": "to_h", "primitive": "extra"})
 
 
+@pytest.mark.parametrize("off", [2.0, 0.0])
+def test_what_a_mask_is_added_to_comes_right_by_the_numbers_beside_it(off, monkeypatch):
+    """Rounding of −1e9 explains any of them, and whatever is tried before the mask."""
+    from aligner.api import second_look
+    from aligner.diff.difference import difference
+    from aligner.judgement.suspects import comes_right
+
+    known = []
+
+    def kept(sides, passes, _):
+        known.append(((sides[0].graph, sides[1].graph), passes.measured["a"]))
+
+    monkeypatch.setattr(second_look, "locate_within", kept)
+    mask = np.where(np.arange(SIZE) > np.arange(5)[:, None] + 3, -1e9, 0).astype(np.float32)
+    steps = [("MatMul", "x", "w", "s", {}), ("Add", "s", "mask", "a", {}), ("Softmax", "a", "b", {})]
+    models = [made_of([*steps, ("MatMul", "b", last, "y", {})], 5, mask=mask) for last in "vu"]
+    aligner.compare(*models, {"x": rows()})
+    masked = rows() + mask
+    tried = difference(masked, masked + np.where(mask == 0, np.float32(off), 0))
+    assert comes_right(*known[0], tried) is not bool(off)
+
+
 def test_layers_in_a_row_in_each_others_place_are_told_where_they_stand():
     """Each holds the other's weights, which say nothing of its place then."""
     rng = np.random.default_rng(10)

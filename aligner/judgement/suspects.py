@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from aligner.judgement.borderline import MOST
 from aligner.judgement.region_walk import RegionWalk
-from aligner.judgement.tolerance import bound, region_numbers
+from aligner.judgement.tolerance import beside_mask, bound, region_numbers
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
@@ -36,11 +36,16 @@ def excess(graphs: Graphs, item: Measured, difference: Difference | None) -> flo
 def comes_right(graphs: Graphs, item: Measured, difference: Difference | None) -> bool:
     """Whether rounding explains a difference that a trial has left of a pair's.
 
-    Nothing is shown where it may take all of the tensor: the noise was measured on other numbers than the trial's.
+    Nothing is shown where it may take all of the tensor: the noise was measured on other numbers than the trial's; nor
+    by the numbers that a mask adds, which are so large that rounding of theirs explains anything beside them.
     """
-    if difference is None or excess(graphs, item, difference) > MOST:
+    if difference is None:
         return False
-    return not difference.errors.max_abs or limit(graphs, item, difference) < difference.peak
+    tried = replace(item, local=difference)
+    seen = beside_mask(graphs, tried, region_numbers(graphs, tried))
+    if seen.local is None or excess(graphs, seen, seen.local) > MOST:
+        return False
+    return not seen.local.errors.max_abs or limit(graphs, seen, seen.local) < seen.local.peak
 
 
 def limit(graphs: Graphs, item: Measured, difference: Difference) -> float:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.converters.case import Case, case
-from benchmarks.converters.faults import INSERTED
+from benchmarks.converters.faults import FAULTS, INSERTED, RARER
 from benchmarks.converters.graph import Graph
 from benchmarks.converters.networks import NETWORKS
 from benchmarks.converters.networks.exported import EXPORTS
@@ -32,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     running.add_argument("--inserted", action="store_true", help="of faults only nodes that are put in")
     running.add_argument("--rarer", action="store_true", help="with rarer rewrites among the others, and rarer faults")
+    running.add_argument("--any-fault", action="store_true", help="with --rarer: any fault, not the rarer ones alone")
     running.add_argument("--json", type=Path, metavar="FILE", help="every outcome, a line each; read again by `table`")
     for name in ("show", "shrink"):
         one = commands.add_parser(name, help=f"{name} the case of a seed")
@@ -68,8 +69,8 @@ def _run(chosen: argparse.Namespace) -> int:
         else [False, True]
     )
     outcomes = []
-    given = {"networks": chosen.networks, "torch": chosen.torch, "planted": [*INSERTED] if chosen.inserted else []}
-    given["rarer"] = chosen.rarer
+    planted = [*INSERTED] if chosen.inserted else [*FAULTS, *RARER] if chosen.any_fault else []
+    given = {"networks": chosen.networks, "torch": chosen.torch, "planted": planted, "rarer": chosen.rarer}
     for outcome in run(range(int(first), int(last or int(first) + 1)), kinds=kinds, **given):
         outcomes.append(outcome)
         if chosen.json:
