@@ -360,6 +360,21 @@ def test_variadic_inputs():
     assert by_name(graph)["stack.0"].inputs == ("parts.0", "parts.1")
 
 
+def test_a_bound_that_is_a_tensor_is_written_as_its_number():
+    class Cut(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Parameter(torch.rand(6, 3))
+
+        def forward(self, x):
+            return x @ self.table[torch.tensor(0) : torch.tensor(3), :].t()
+
+    _, graph, own = checked(Cut(), {"x": X[..., :3]})
+    cut = by_name(graph)["getitem.0"]
+    assert cut.attributes["index"] == "0:3, :"
+    assert own["getitem.0"].shape == (3, 3)
+
+
 def test_dtypes():
     class Types(nn.Module):
         def forward(self, x):

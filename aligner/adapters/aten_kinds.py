@@ -161,6 +161,9 @@ def plain(value: Any) -> Attribute:
 
 
 def _edge(value: Any) -> str:
+    """A bound of a slice; a tensor that is one is a number."""
+    if getattr(value, "ndim", None) == 0:
+        return str(int(value))
     return "" if value is None else str(plain(value))
 
 

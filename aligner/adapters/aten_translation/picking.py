@@ -49,7 +49,9 @@ def _indexed(call: Call, part: str, tensors: Any) -> Any:
     if part in {"None", "..."}:
         return None if part == "None" else Ellipsis
     if part == "tensor":
-        return next(tensors)
+        if (places := next(tensors, None)) is None:
+            raise call.unknown("places that are not known")
+        return places
     try:
         if part.startswith("("):
             return np.asarray(ast.literal_eval(part))
