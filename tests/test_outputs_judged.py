@@ -9,6 +9,9 @@ from onnx_models import model, node, value, weights
 
 import aligner
 from aligner.judgement.outputs import OutputFacts, standing
+from aligner.judgement.rounding_sum import rounding_sum
+from aligner.records.alignment import PairedValues, Region
+from aligner.records.measurement import Measured
 
 pytestmark = requires_onnx
 
@@ -199,3 +202,17 @@ def test_what_is_put_before_an_output_is_told_though_all_that_reads_it_is_right(
     assert result.verdict == "diverged"
     first = result.first_divergence
     assert (first.candidate.node, first.within.primitive) == ("shift", "extra")
+
+
+def test_names_do_not_change_what_bounds_add_up_to():
+    bounds = np.random.default_rng(0).uniform(size=40).tolist()
+    sums = set()
+    for word in "abcdefgh":
+        names = [f"{word}{place}" for place in range(len(bounds))]
+        pairs = [
+            PairedValues(name, name, "name", 1.0, candidate_region=Region(inputs=tuple(names[:place])))
+            for place, name in enumerate(names)
+        ]
+        measured = {pair.candidate: Measured(pair, None, None, None, None) for pair in pairs}
+        sums.add(rounding_sum(measured, dict(zip(names, bounds, strict=True)), names[-1]))
+    assert len(sums) == 1

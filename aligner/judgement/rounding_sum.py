@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -33,4 +34,4 @@ def rounding_sum(measured: Mapping[str, Measured], bounds: Mapping[str, float], 
             if before not in seen:
                 seen.add(before)
                 stack.append(before)
-    return sum(bounds.get(one, 0.0) for one in seen)
+    return math.fsum(bounds.get(one, 0.0) for one in seen)  # whatever the order of a set
