@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -242,3 +243,27 @@ def test_a_setting_of_a_fused_node_is_proven_within(
     models = (model_of(op, operands, settings | other, 1) for other in ({}, wrong))
     (cause, *_) = aligner.compare(*models, {"x": operands[0]}).causes
     assert (cause.id, cause.evidence_class) == (identifier, "proven"), cause
+
+
+OTHER = KERNEL * np.where(np.arange(3 * HIDDEN) == 9, 3, 1).astype(np.float32)
+FIXED = {
+    "scale": (WITHIN["scale"][:2], WITHIN["scale"][2], WITHIN["scale"][2] | {"scale": 0.1}, None),
+    "mask": (CASES["kept positions"][:2], {}, {"mask_filter_value": -1.0}, None),
+    "weight": (("Attention", [X, KERNEL, BIAS]), {}, {}, OTHER),
+}
+
+
+@pytest.mark.parametrize(("node", "right", "wrong", "kernel"), FIXED.values(), ids=FIXED)
+def test_what_is_wrong_within_a_fused_node_is_put_right_in_its_file(
+    tmp_path: Path, node: tuple[str, list[Any]], right: dict[str, Any], wrong: dict[str, Any], kernel: np.ndarray | None
+) -> None:
+    """The node gives its place to those that it stands for, one of them changed."""
+    from aligner.api.fixing import fix
+
+    op, operands = node
+    others = operands if kernel is None else [operands[0], kernel, *operands[2:]]
+    onnx.save(model_of(op, operands, right, 1), tmp_path / "right.onnx")
+    onnx.save(model_of(op, others, wrong, 1), tmp_path / "wrong.onnx")
+    found = fix(tmp_path / "right.onnx", tmp_path / "wrong.onnx", {"x": operands[0]}, output=tmp_path / "fixed.onnx")
+    assert (found.before, found.after) == ("diverged", "aligned"), found
+    assert found.written

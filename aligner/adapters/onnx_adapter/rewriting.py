@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from aligner.adapters.onnx_adapter.composites import with_composites_expanded
 from aligner.adapters.onnx_adapter.constants import constant_tensor, is_constant
 from aligner.adapters.onnx_adapter.dtypes import dtype_word, element_of
 from aligner.adapters.onnx_adapter.emission import emit
 from aligner.adapters.onnx_adapter.emission.writer import Writer
-from aligner.adapters.onnx_adapter.names import fresh, initializer_names, reads
+from aligner.adapters.onnx_adapter.names import defined_names, fresh, initializer_names, reads
 from aligner.adapters.onnx_adapter.node_text import changed_lines, snapshot
 from aligner.adapters.onnx_adapter.order import sort_nodes
 from aligner.adapters.onnx_adapter.types import ValueType
@@ -28,14 +30,20 @@ def rewrite(path: Path, groups: Sequence[Sequence[Edit]], output: Path) -> list[
     """Write the file with the edits; see ``Rewrites``."""
     import onnx
 
+    from aligner.adapters.onnx_adapter.engine import make_engine
     from aligner.adapters.onnx_adapter.file import read_onnx
+    from aligner.adapters.onnx_adapter.session import OnnxSession
     from aligner.adapters.onnx_adapter.types import infer_types
 
-    types = infer_types(read_onnx(path).skeleton, {}, lambda _: {})  # reading checks where external data may lie
+    file = read_onnx(path)  # reading checks where external data may lie
+    types = infer_types(file.skeleton, {}, lambda _: {})
+    inside = _named(groups) - set(defined_names(file.skeleton.graph))
+    if inside:
+        types |= OnnxSession(file, make_engine(None, None)).program(None).types
     failed: set[int] = set()
     while True:
         model = _loaded(path)
-        found, failing = _edited(model, types, groups, failed)
+        found, failing = _edited(model, types, groups, inside, failed)
         if failing is None:
             break
         failed.add(failing)  # it may have been done in part: begin again without it
@@ -53,12 +61,36 @@ def _loaded(path: Path) -> Any:
     return inliner.inline_local_functions(model) if model.functions else model
 
 
+def _named(groups: Sequence[Sequence[Edit]]) -> set[str]:
+    """The values and weights that edits speak of."""
+    names, made = set[str](), set[str]()
+    for edit in chain.from_iterable(groups):
+        if isinstance(edit, Restore):
+            names.add(edit.weight)
+        elif isinstance(edit, Recompute):
+            names.update(edit.values, edit.values.values())
+            for step in edit.steps:
+                names.update(one for one in (*step.data, *step.parameters.values()) if isinstance(one, str))
+                made.update(step.results)
+    return names - made
+
+
 def _edited(
-    model: Any, types: Mapping[str, ValueType], groups: Sequence[Sequence[Edit]], failed: set[int]
+    model: Any,
+    types: Mapping[str, ValueType],
+    groups: Sequence[Sequence[Edit]],
+    inside: Collection[str],
+    failed: set[int],
 ) -> tuple[list[Changed | None], int | None]:
-    """What each group has changed, and the group that cannot be written, where one cannot."""
-    editing, found = _Editing(model, types), list[Changed | None]()
+    """What each group has changed, and the group that cannot be written, where one cannot.
+
+    ``inside``: values that the file has not got; a fused node that stands for one's makers gives its place to these.
+    """
     before = snapshot(model.graph)
+    expanded = with_composites_expanded(model, types, inside) if inside else None
+    if expanded is not None:
+        model.graph.CopyFrom(expanded.graph)
+    editing, found = _Editing(model, types), list[Changed | None]()
     for place, edits in enumerate(groups):
         if place in failed:
             found.append(None)

@@ -82,8 +82,8 @@ class OnnxSession(Session):
 
         return WideOnnxSession(self, self.program)
 
-    def program(self, feeds: Feeds) -> Program:
-        """The model's nodes as they run on these feeds."""
+    def program(self, feeds: Feeds | None) -> Program:
+        """The model's nodes as they run on these feeds, or as far as they are known without any."""
         return self._prepare(feeds).program
 
     def graph(self, feeds: Feeds | None) -> Graph:

@@ -7,7 +7,7 @@ contrib_ops/cpu/bert, and ONNX's Operators.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from aligner.adapters.onnx_adapter.composites.attention import attention, grouped, multi_head, quantized_attention
@@ -27,10 +27,13 @@ ROUNDS = 64
 """How often nodes are replaced, as one's shapes may tell the next one's: a limit of work, as for branches."""
 
 
-def with_composites_expanded(model: Any, types: Mapping[str, ValueType]) -> Any | None:
+def with_composites_expanded(
+    model: Any, types: Mapping[str, ValueType], inside: Collection[str] | None = None
+) -> Any | None:
     """A copy of the model with such nodes replaced; None where there are none that can be.
 
-    ``types`` are the values' as far as they are known. A node told something that is not known here stays as it is.
+    ``types`` are the values' as far as they are known. A node told something that is not known here stays as it is, and
+    so does one that makes none of ``inside``, where these are given.
     """
     import onnx
 
@@ -42,6 +45,8 @@ def with_composites_expanded(model: Any, types: Mapping[str, ValueType]) -> Any 
     taken, nodes, changed = set(defined_names(copy.graph)), list[Any](), False
     for position, node in enumerate(model.graph.node):
         written = _written(node, position, opset, types, taken) if _is_composite(node) else None
+        if written is not None and inside is not None and not any(name in inside for name in _made(written)):
+            written = None
         nodes.extend([node] if written is None else written.nodes)
         if written is not None:
             copy.graph.initializer.extend(written.initializers)
@@ -76,6 +81,12 @@ def _written(node: Any, position: int, opset: int, types: Mapping[str, ValueType
         made.metadata_props.extend(node.metadata_props)
     taken.update(tensor.name for tensor in write.initializers)
     return write
+
+
+def _made(written: Writer) -> Iterator[str]:
+    """What is put into the graph, by name."""
+    yield from (name for node in written.nodes for name in node.output)
+    yield from (tensor.name for tensor in written.initializers)
 
 
 def _endless(results: tuple[str, ...]) -> Iterator[str]:
