@@ -21,14 +21,14 @@ LEARNT = np.clip(np.floor(KERNEL / STEP + RNG.random(KERNEL.shape)), -127, 127).
 """Up or down by chance, as rounding by feedback or by training goes: off by 0.4 of a step, not by 0.29."""
 
 
-def layer(codes=None, *, scale=1.0, zero=0, low=0):
-    """Convolution and ReLU; with ``codes`` the result is quantised from ``low`` steps below zero on, and read back
-    with a scale ``scale`` times as large and a zero point ``zero`` further on."""
+def layer(codes=None, *, scale=1.0, zero=0, low=0, wide=1.0):
+    """Convolution and ReLU; with ``codes`` the result is quantised from ``low`` steps below zero on, ``wide`` times as
+    wide as need be, and read back with a scale ``scale`` times as large and a zero point ``zero`` further on."""
     helper = onnx.helper
     weights, nodes = {"k": KERNEL if codes is None else codes}, []
     if codes is not None:
-        weights |= {"k_s": STEP, "s": np.float32(7 / 255), "z": np.uint8(low)}
-        weights |= {"r_s": np.float32(7 / 255 * scale), "r_z": np.uint8(low + zero)}
+        weights |= {"k_s": STEP, "s": np.float32(7 / 255 * wide), "z": np.uint8(low)}
+        weights |= {"r_s": np.float32(7 / 255 * wide * scale), "r_z": np.uint8(low + zero)}
         nodes.append(helper.make_node("DequantizeLinear", ["k", "k_s"], ["k_d"], "k/d"))
     nodes.append(helper.make_node("Conv", ["x", "k" if codes is None else "k_d"], ["c"], "conv"))
     if codes is None or not low:
@@ -92,3 +92,10 @@ def two_layers(factor=None):
 def test_a_factor_that_the_next_layer_undoes_is_no_fault(factor, back):
     sides = (two_layers(factor), two_layers()) if back else (two_layers(), two_layers(factor))
     assert aligner.compare(*sides, X).verdict == "aligned"
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["float to int8", "int8 to float"])
+@pytest.mark.parametrize(("wide", "rule"), [(4, "rounding-grows"), (16, "ranges-unfilled"), (32, "ranges-unfilled")])
+def test_a_range_hardly_filled_that_costs_more_than_all_else_is_not_passed_over(wide, rule, back):
+    sides = (layer(NEAREST, wide=wide), layer()) if back else (layer(), layer(NEAREST, wide=wide))
+    assert aligner.compare(*sides, X).comparison.rule == rule

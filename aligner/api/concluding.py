@@ -17,6 +17,7 @@ from aligner.api.observer_effect import Hidden, ObserverEffect
 from aligner.api.options import CompareOptions
 from aligner.api.output_judging import OutputJudging, held_pairs, interval
 from aligner.api.proven_places import with_proven_places
+from aligner.api.unfilled_ranges import UnfilledRanges
 from aligner.causes.context import Context
 from aligner.causes.global_causes import find_global_causes
 from aligner.errors import listing
@@ -40,7 +41,7 @@ from aligner.judgement.rounding_sum import own_bounds
 from aligner.judgement.tolerance import is_coarse, region_numbers
 from aligner.judgement.unseen_weights import same_on_others, unseen
 from aligner.judgement.verdicts import judge
-from aligner.judgement.whole_facts import Flipped, WholeFacts
+from aligner.judgement.whole_facts import WholeFacts
 from aligner.operations.kinds import MAY_DRAW
 from aligner.records.alignment import Alignment
 from aligner.records.certificate import Certificate
@@ -317,6 +318,7 @@ class Concluding:
     ) -> WholeFacts:
         """What the verdict rests on."""
         sides, graphs = self.sides, (self.sides[0].graph, self.sides[1].graph)
+        calm = self._is_calm(passes, judged)
         return WholeFacts(
             [*written.pairs, *written.held],
             written.shown,
@@ -327,7 +329,8 @@ class Concluding:
             quantized=any(region_numbers(graphs, item).quantized for item in judged.measured),
             condition=written.state.reason if written.state is not None else None,
             frozen=frozen_outputs(*sides, passes, judged.measured, judged.judgements),
-            flipped=self._flipped(passes, judged),
+            flipped=FlippedChoices(self.sides, passes, judged.judging).found(judged.answers) if calm else None,
+            unfilled=UnfilledRanges(self.sides, passes).found(judged.answers) if calm else None,
             standings=judged.standings,
             interval=self._interval(judged),
             exchanged=judged.exchanged,
@@ -336,13 +339,11 @@ class Concluding:
             colliding=[name for side in sides for name in getattr(side.session, "colliding", ())],
         )
 
-    def _flipped(self, passes: Passes, judged: _Judged) -> Flipped | None:
-        """Asked where nothing is guilty, and both sides may be run with the other's choices."""
+    def _is_calm(self, passes: Passes, judged: _Judged) -> bool:
+        """Whether nothing is guilty, and both sides may be run with other numbers."""
         if self.options.level != "local" or self.options.local == "never" or passes.computing != 1:
-            return None
-        if judged.judging.fixed or any(one.verdict not in {"aligned", "inherited"} for one in judged.judgements):
-            return None
-        return FlippedChoices(self.sides, passes, judged.judging).found(judged.answers)
+            return False
+        return not judged.judging.fixed and all(one.verdict in {"aligned", "inherited"} for one in judged.judgements)
 
     def _without_effect(self, passes: Passes, judged: _Judged) -> list[str]:
         """Weights that this input does not reach; those that the rest of their region makes up for are no matter."""

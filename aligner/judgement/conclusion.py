@@ -140,6 +140,19 @@ def _unfounded(facts: WholeFacts) -> _Said:
     return "inconclusive", why, None
 
 
+def _unfilled(facts: WholeFacts) -> _Said:
+    if facts.unfilled is None:
+        return None
+    known = facts.unfilled
+    more = f", nor those of {known.more} more" if known.more else ""
+    why = (
+        f"the numbers at {known.where} fill {known.steps:.2g} of the 255 steps of their range{more}: the outputs are "
+        f"off by {_worst(facts):.2g}{_share(facts.outputs)}, and by {known.left:.0%} of it with the numbers that were "
+        "rounded so. Either the range is wrong, or the input is none of those that it was made for; repeat with --input"
+    )
+    return "inconclusive", why, None
+
+
 def _flipped(facts: WholeFacts) -> _Said:
     if facts.flipped is None:
         return None
@@ -288,6 +301,13 @@ WHOLE_RULES: tuple[Rule[WholeFacts], ...] = (
     ),
     Rule("coded-body", "a loop that holds weights in few bits is off by more than other rounding", _coded_body),
     Rule("output-incomparable", "an output's pair cannot be compared", _incomparable),
+    Rule(
+        "ranges-unfilled",
+        "an output breaks the contract, no node is guilty, and numbers fill less than 32 of the 255 steps of their "
+        "range, which makes the greater part of the error: the model that hands on the numbers before that rounding is "
+        "off by less than half as much",
+        _unfilled,
+    ),
     Rule(
         "choices-flip",
         "an output breaks the contract, as discrete choices (an order, a class, a comparison) fall otherwise, whose "

@@ -46,13 +46,27 @@ class Flipped:
 
 
 @dataclass(frozen=True, slots=True)
+class Unfilled:
+    """A quantised range that the numbers hardly fill, ``where``, and how many ``more``, by which outputs are off.
+
+    ``steps`` of it are filled; ``left`` is the share of an output's error that is left where the model hands on there
+    the numbers that it rounds.
+    """
+
+    where: str
+    more: int
+    steps: float
+    left: float
+
+
+@dataclass(frozen=True, slots=True)
 class WholeFacts:
     """All that the verdict of a comparison rests on.
 
     ``outputs`` are the pairs of graph outputs, ``missing_outputs`` counts candidate outputs without a pair,
     ``standings`` says of each of the reference's outputs how it stands against the contract. ``condition`` is what a
     comparison with float64 says of all, ``frozen`` of the outputs with the reference's random numbers on both sides,
-    ``flipped`` of choices that explain what outputs are off by;
+    ``flipped`` of choices that explain what outputs are off by, ``unfilled`` of ranges that do;
     ``interval`` names the last pair that agrees and the first that does not, ``exchanged`` the outputs whose namesakes
     are others, each with the name of what answers it.
     ``level`` says what decides: the contract for "outputs" or all "layers", or what each node does by itself;
@@ -69,6 +83,7 @@ class WholeFacts:
     condition: str | None = None
     frozen: Frozen | None = None
     flipped: Flipped | None = None
+    unfilled: Unfilled | None = None
     standings: Sequence[Standing] = ()
     interval: tuple[str, str] | None = None
     exchanged: Sequence[tuple[str, str]] = ()
