@@ -60,7 +60,7 @@ def _compared(made: Case) -> tuple[str, str, list[str]]:
         (folder / "reference.onnx").write_bytes(to_proto(made.reference).SerializeToString())
         (folder / "candidate.onnx").write_bytes(to_proto(made.candidate).SerializeToString())
         try:
-            _quantise(folder / "candidate.onnx", folder / "quantised.onnx", dict(made.reference.feeds), made)
+            quantise(folder / "candidate.onnx", folder / "quantised.onnx", dict(made.reference.feeds), made)
         except Exception as error:  # noqa: BLE001 - a tool that refuses a model makes no pair
             return "no pair", str(error).replace("\n", " ")[:100], []
         lost = lost_ranges(folder / "quantised.onnx", dict(made.reference.feeds), run(made.candidate))
@@ -72,7 +72,7 @@ def _compared(made: Case) -> tuple[str, str, list[str]]:
     return report["verdict"], report["reason"] if report["verdict"] != "aligned" else "", lost
 
 
-def _quantise(plain: Path, path: Path, feeds: Mapping[str, Array], made: Case) -> None:
+def quantise(plain: Path, path: Path, feeds: Mapping[str, Array], made: Case) -> None:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     logging.getLogger().setLevel(logging.ERROR)
