@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +16,7 @@ from aligner.records.tensor import CapturedTensor
 
 MOST_RUNS = 64
 """Tensors of one comparison that are cut off one after another; where there are more, the outputs are not asked."""
+_PHASE = "cutting tensors off"
 
 
 class Clipping:
@@ -69,8 +70,8 @@ class Clipping:
             return
         paired = {item.pair.reference for item in measured.values()}
         entries = {name for item in readers.values() for name in item.pair.reference_region.inputs if name in paired}
-        own = [one for one in self._sides[0].replay(sorted(entries)) if one.occurrence == 0]
-        fed = {one.value: _held(one, cut.get(one.value)).array for one in own}
+        own = _first_passes(self._sides[0].replay(sorted(entries)))
+        fed = {value: _held(one, cut.get(value)).array for value, one in own.items()}
         made = self._run(0, [item.pair.reference for item in readers.values()], fed)
         for value, found, _ in self._passes.injected_run(None, list(readers)):
             expected = made.get(measured[value].pair.reference)
@@ -111,7 +112,7 @@ class Clipping:
         if not outputs:
             return []
         fed: dict[str, Array] = {}
-        shown = self._run(host, [*outputs, order[0]], fed)
+        shown = _first_passes(self._sides[host].replay([*outputs, order[0]], phase=_PHASE))
         gaps = [self._distances(shown, outputs, {})]
         for value, following in zip(order, (*order[1:], None), strict=True):
             fed[value] = _held(shown[value], cut[value]).array
@@ -148,8 +149,12 @@ class Clipping:
         return found
 
     def _run(self, host: int, observe: Collection[str], fed: Mapping[str, Array]) -> dict[str, CapturedTensor]:
-        run = self._sides[host].run(sorted(set(observe)), fed or None, phase="cutting tensors off")
-        return {one.value: one for one in run if one.occurrence == 0}
+        return _first_passes(self._sides[host].run(sorted(set(observe)), fed or None, phase=_PHASE))
+
+
+def _first_passes(run: Iterable[CapturedTensor]) -> dict[str, CapturedTensor]:
+    """What the nodes gave when they ran first; a loop's later passes are left out."""
+    return {one.value: one for one in run if one.occurrence == 0}
 
 
 def _held(tensor: CapturedTensor, ends: tuple[float, float] | None) -> CapturedTensor:
