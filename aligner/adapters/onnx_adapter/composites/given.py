@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from aligner.adapters.onnx_adapter.types import ValueType
 from aligner.operations.operation import Unsupported
+from aligner.records.dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from aligner.adapters.onnx_adapter.composites.given import Given
 from aligner.adapters.onnx_adapter.emission.writer import Writer
 from aligner.operations.operation import Unsupported
+from aligner.records.dataclass import dataclass
 
 _BOOL, _INT64 = 9, 7
 _FILTER = -10000.0

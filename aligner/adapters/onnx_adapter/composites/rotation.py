@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from aligner.adapters.onnx_adapter.composites.given import Given
 from aligner.adapters.onnx_adapter.composites.heads import Heads
 from aligner.adapters.onnx_adapter.emission.writer import Writer
 from aligner.operations.operation import Unsupported
+from aligner.records.dataclass import dataclass
 
 
 def half_width(given: Given, place: int) -> int:
