@@ -88,9 +88,15 @@ def test_another_number_of_heads_is_told_though_no_shape_fits():
     assert "2 × 4" in first.suggestion
 
 
+def spelled(q, k, v):
+    return torch.softmax(q @ k.mT * q.shape[-1] ** -0.5, -1) @ v
+
+
 HEADS = {
-    "spelled out": lambda q, k, v: torch.softmax(q @ k.mT / q.shape[-1] ** 0.5, -1) @ v,
-    "one operation": F.scaled_dot_product_attention,
+    "spelled out": (spelled, spelled),
+    "one operation": (F.scaled_dot_product_attention, F.scaled_dot_product_attention),
+    "one for several": (spelled, F.scaled_dot_product_attention),
+    "several for one": (F.scaled_dot_product_attention, spelled),
 }
 
 
@@ -98,7 +104,7 @@ HEADS = {
 def test_another_number_of_heads_is_no_other_order_of_axes(tmp_path, weigh):
     """4 × 8 and 8 × 4 are taken for axes in another order, and no later node may be blamed for that order."""
     x, weights = image((1, 9, 32)) / 4, dict.fromkeys("qkv", (32, 32))
-    nets = [Net(heads(count, weigh), **weights).eval() for count in (4, 8)]
+    nets = [Net(heads(count, one), **weights).eval() for count, one in zip((4, 8), weigh, strict=True)]
     torch.jit.trace(nets[1], torch.from_numpy(x)).save(tmp_path / "heads.pt")
     found = aligner.compare(nets[0], tmp_path / "heads.pt", x).causes
     assert (found[0].id, found[0].evidence_class) == ("axis-split", "proven"), found[0].evidence

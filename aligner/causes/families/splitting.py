@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 from aligner.causes.cause import Cause, Claim
@@ -13,7 +14,7 @@ from aligner.operations.operation import Operation
 from aligner.operations.settings import Attention, Reshape
 from aligner.records.array import Array
 from aligner.regions.culprit import Counterfactual, Culprit
-from aligner.regions.subgraph import Change
+from aligner.regions.subgraph import Change, Subgraph
 
 _MOST = 24
 """Ways to split an axis that are tried."""
@@ -40,7 +41,10 @@ class AxisSplit(Cause):
                     splits.setdefault((shape[place], shape[place + 1]), {})[node.index] = shape
             for own, shapes in splits.items():
                 for other in _factors(math.prod(own), own):
-                    yield self._at_reshapes(culprit, subgraph.side, own, other, shapes)
+                    yield self._at_reshapes(culprit, subgraph.side, own, other, shapes, {})
+                    scales = _scales(culprit, subgraph, own[1], other[1])
+                    if scales:
+                        yield self._at_reshapes(culprit, subgraph.side, own, other, shapes, scales)
         yield from self._of_heads(culprit)
 
     def _at_reshapes(
@@ -50,8 +54,9 @@ class AxisSplit(Cause):
         own: tuple[int, int],
         other: tuple[int, int],
         shapes: dict[int, tuple[int, ...]],
+        scales: Mapping[int, Callable[[Operation], Operation]],
     ) -> Claim:
-        edits = {index: _reshaped(shape, own, other) for index, shape in shapes.items()}
+        edits = {**{index: _reshaped(shape, own, other) for index, shape in shapes.items()}, **scales}
         others = [one.settings for subgraph, _, one in culprit.nodes("reshape") if subgraph.side != side]
         there = {settings.shape for settings in others if isinstance(settings, Reshape)}
         wrong, right = (other, own) if side == 0 else (own, other)
@@ -82,6 +87,27 @@ class AxisSplit(Cause):
             predict,
             node=node,
         )
+
+
+def _scales(culprit: Culprit, subgraph: Subgraph, own: int, other: int) -> dict[int, Callable[[Operation], Operation]]:
+    """What is multiplied or divided by the root of the heads' width, by that of another width."""
+    edits: dict[int, Callable[[Operation], Operation]] = {}
+    for one, node, operation in culprit.nodes("mul", "div"):
+        place = next((at for at, array in enumerate(operation.data) if array.size == 1), None)
+        if one is not subgraph or place is None:
+            continue
+        number = float(operation.data[place].reshape(()))
+        for power in (0.5, -0.5):
+            if math.isclose(number, own**power, rel_tol=1e-6):  # float32 keeps seven digits of a root
+                edits[node.index] = partial(_with_number, place=place, number=other**power)
+    return edits
+
+
+def _with_number(operation: Operation, place: int, number: float) -> Operation:
+    """Another number in the place of an operand of one."""
+    data = list(operation.data)
+    data[place] = data[place] * 0 + data[place].dtype.type(number)
+    return operation.with_data(*data)
 
 
 def _heads(operation: Operation) -> tuple[int, int]:
