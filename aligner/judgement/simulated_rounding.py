@@ -28,10 +28,12 @@ from aligner.regions.subgraph import Change, Subgraph
 
 _TIMES = 3.0
 """How much further off than simulated (root mean square) a region may be: roundings learnt from data leave twice what
-those to the nearest number do (0.6 of a step for 0.29), and a kernel a step of its own."""
+those to the nearest number do (0.6 of a step for 0.29), and a kernel a step of its own. Of 716 regions of clean pairs
+the worst is at 1.98; steps read back as 1.05 of themselves are at 6.7 in the middle of 21 places
+(``benchmarks.properties.few_bits``)."""
 _ORDINARY = 0.012
 """Relative error that eight-bit weights leave as a rule (a step of 1/127 of four deviations, over √12: 0.9 %), below
-which nothing is simulated."""
+which nothing is simulated; nine of ten clean regions keep below it (``benchmarks.properties.few_bits``: 1.14 %)."""
 _MOST = 127
 """Codes on either side of zero, in eight bits, or of all in seven."""
 _MISFITS = (Unsupported, ValueError, IndexError, KeyError, TypeError, ArithmeticError)
