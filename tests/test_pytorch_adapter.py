@@ -11,7 +11,7 @@ import pytest
 from marks import requires_transformers
 
 import aligner
-from aligner.adapters.base import OpenOptions
+from aligner.adapters.base import FirstLook, OpenOptions
 from aligner.adapters.pytorch_adapter.adapter import PyTorchAdapter
 from aligner.errors import (
     InputError,
@@ -373,6 +373,19 @@ def test_a_bound_that_is_a_tensor_is_written_as_its_number():
     cut = by_name(graph)["getitem.0"]
     assert cut.attributes["index"] == "0:3, :"
     assert own["getitem.0"].shape == (3, 3)
+
+
+def test_an_output_that_is_a_constant_is_shown():
+    class Scaled(nn.Module):
+        def forward(self, x):
+            offset = torch.zeros_like(x)
+            return x - offset, offset
+
+    session, graph, own = checked(Scaled(), {"x": X})
+    assert graph.outputs == ("sub.0", "zeros_like.0")
+    assert not own["zeros_like.0"].any()
+    shown = session.first_look({"x": X}, FirstLook(1 << 20))[1]
+    assert shown is None or "zeros_like.0" in {tensor.value for tensor in shown}
 
 
 def test_dtypes():

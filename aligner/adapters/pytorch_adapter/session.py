@@ -198,7 +198,7 @@ class EagerSession(Session):
     def run(
         self, feeds: Feeds, observe: Collection[str] | None = None, inject: Injection | None = None
     ) -> Iterator[CapturedTensor]:
-        """Run once in a thread of its own; constants are yielded only where they are named in ``observe``."""
+        """Run once in a thread of its own; constants are yielded only as outputs, or where named in ``observe``."""
         return self._watched(feeds, observe, inject)
 
     def _watched(self, feeds: Feeds, observe: Collection[str] | None, inject: Injection | None) -> Run[CapturedTensor]:
@@ -291,9 +291,9 @@ class EagerSession(Session):
 
     @staticmethod
     def _computed(graph: Graph) -> frozenset[str]:
-        """Every value but the results of constant nodes."""
+        """Every value but the results of constant nodes, unless the model answers them."""
         constants = {output for node in graph.nodes if node.kind == "constant" for output in node.outputs}
-        return frozenset(graph.values) - constants
+        return frozenset(graph.values) - constants.difference(graph.outputs)
 
     def _execute(
         self,
