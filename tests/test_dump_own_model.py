@@ -432,3 +432,76 @@ def test_codes_take_the_models_own_scale(tmp_path, wrong):
     assert result.verdict == ("diverged" if wrong else "aligned"), result.comparison.reason
     if wrong:
         assert result.first_divergence.candidate.name == "t"
+
+
+def cut_off(array, bits=10):
+    """What a matrix unit reads of float32 numbers that it takes without rounding them."""
+    return (np.ascontiguousarray(array).view(np.uint32) & np.uint32(0xFFFFFFFF << (23 - bits) & 0xFFFFFFFF)).view("f4")
+
+
+def rounded(array, bits=10):
+    mantissa, exponent = np.frexp(array)  # 0.5 ≤ |mantissa| < 1
+    return np.ldexp(np.rint(np.ldexp(mantissa, bits + 1)), exponent - bits - 1).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def perceptron(tmp_path_factory):
+    """Six products with rectifiers between: (the file, its matrices, an input)."""
+    import onnx
+    from onnx_models import model, node, value, weights
+
+    path, rng = tmp_path_factory.mktemp("products"), np.random.default_rng(3)
+    matrices = [(rng.standard_normal((32, 32)) / 4).astype(np.float32) for _ in range(6)]
+    nodes = []
+    for at in range(6):
+        nodes += [
+            node("MatMul", [f"r{at}", f"w{at}"], [f"p{at}"], f"product{at}"),
+            node("Relu", [f"p{at}"], [f"r{at + 1}"]),
+        ]
+    named = {f"w{at}": one for at, one in enumerate(matrices)}
+    made = model(nodes, [value("r0", 1, [8, 32])], [value("r6", 1, [8, 32])], weights(**named), opset=17)
+    onnx.save(made, path / "net.onnx")
+    return path / "net.onnx", matrices, rng.standard_normal((8, 32)).astype(np.float32)
+
+
+def multiplied(path, matrices, x, narrow, every=True):
+    """A dump of a device that multiplies what ``narrow`` leaves of its operands; or its third product alone does."""
+    tensors = {}
+    for at, matrix in enumerate(matrices):
+        fewer = narrow if every or at == 2 else np.asarray
+        tensors[f"p{at}"] = (fewer(x).astype(np.float64) @ fewer(matrix).astype(np.float64)).astype(np.float32)
+        x = tensors[f"r{at + 1}"] = np.maximum(tensors[f"p{at}"], 0)
+    np.savez(path, **tensors)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("narrow", "word"), [(rounded, "float16"), (cut_off, "float16"), (lambda a: rounded(a, 7), "bfloat16")]
+)
+def test_matrix_units_that_round_their_operands(perceptron, tmp_path, narrow, word):
+    """A GPU in TF32 writes float32: its own rounding is no fault, and one behind it is."""
+    net, matrices, x = perceptron
+    dump = multiplied(tmp_path / "clean.npz", matrices, x, narrow)
+    comparison = aligner.compare(net, dump, {"r0": x}, dump_of=net).comparison
+    assert comparison.verdict == "aligned"
+    assert any(f"to the bits of {word}" in note for note in comparison.candidate.notes)
+    others = [np.roll(one, 1, 1) if at == 3 else one for at, one in enumerate(matrices)]
+    comparison = aligner.compare(
+        net, multiplied(tmp_path / "other.npz", others, x, narrow), {"r0": x}, dump_of=net
+    ).comparison
+    assert [pair.candidate.name for pair in comparison.introduced] == ["p3"]
+
+
+def test_other_errors_are_no_rounding_of_operands(perceptron, tmp_path):
+    """Weights that are all a little off, and one product alone in fewer bits."""
+    net, matrices, x = perceptron
+    rng = np.random.default_rng(4)
+    others = [one * (1 + 2e-3 * rng.standard_normal(one.shape)).astype(np.float32) for one in matrices]
+    for made in (
+        multiplied(tmp_path / "trained on.npz", others, x, np.asarray),
+        multiplied(tmp_path / "in TF32.npz", others, x, rounded),
+        multiplied(tmp_path / "one product.npz", matrices, x, rounded, every=False),
+    ):
+        comparison = aligner.compare(net, made, {"r0": x}, dump_of=net).comparison
+        assert comparison.verdict == "diverged"
+        assert comparison.introduced[0].candidate.name == ("p2" if made.stem == "one product" else "p0")

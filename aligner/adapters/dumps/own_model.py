@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from aligner.adapters.base import Feeds, Injection, Session
+from aligner.adapters.dumps.operand_rounding import operand_type
 from aligner.adapters.dumps.overwritten import overwritten
 from aligner.adapters.dumps.recorded import Given, real
 from aligner.errors import AlignerError, listing
@@ -39,6 +40,7 @@ class OwnModel:
         graph: Graph,
         feeds: Feeds,
         recorded: Mapping[str, Callable[[], CapturedTensor]],
+        judged_as: Callable[[str], None] | None = None,
     ) -> None:
         self.misfit = ""
         self._beyond_range: dict[str, Array] = {}
@@ -51,8 +53,10 @@ class OwnModel:
         """Recorded values that were too large for the dump's type and not for the device, which went on from them."""
         self.overwritten: list[str] = []
         """Recorded values whose tensors are not what the device went on from, and which are the model's own instead."""
+        self.operands: str | None = None
+        """The narrower type to whose bits the device rounds what it multiplies, though it writes float32."""
         try:
-            self.fits = self._compare() and self._unsaturate() and self._restore()
+            self.fits = self._compare() and self._narrow(judged_as) and self._unsaturate() and self._restore()
         except AlignerError as error:  # a tensor of another shape or kind than the model's
             self.fits, self.misfit = False, error.what
 
@@ -78,6 +82,16 @@ class OwnModel:
             self.recorded.pop(value)
             self.deviations.pop(value, None)
         self.first = frozenset(value for value in self.recorded if value in computed and self._reads_inputs(value))
+        return True
+
+    def _narrow(self, judged_as: Callable[[str], None] | None) -> bool:
+        """Find whether the device rounds what it multiplies, and say so to the reader of the dump; always fits."""
+        if judged_as is not None and self.deviations:
+            self.operands = operand_type(self.session, self.graph, self.feeds, self.recorded, self.deviations.keys())
+        if judged_as is not None and self.operands:
+            judged_as(self.operands)
+            self.deviations.clear()
+            self._compare()
         return True
 
     def _unsaturate(self) -> bool:
@@ -170,6 +184,11 @@ class OwnModel:
             yield (
                 f"too large for the dump's float16 and not for the device, which went on from finite numbers: {names}; "
                 f"those of {model}, run here, stand in their place"
+            )
+        if self.operands:
+            yield (
+                f"the device rounds what it multiplies to the bits of {self.operands} (TF32 has as many as float16): "
+                "the errors of its products are what that changes; its tensors are judged as such"
             )
         if self.overwritten:
             names = listing(graph.values[value].name for value in self.overwritten)

@@ -271,6 +271,11 @@ class Reading:
         again = {name: word or written_from(self.tensor(name).array, most) for name, word in found.items()}
         self._written = {name: word for name, word in again.items() if word}
 
+    def judge_as(self, dtype: str) -> None:
+        """Take what was computed in float32 for numbers of a narrower type, as which the device multiplies."""
+        floats = [n for n in self.places if n not in self.graph.inputs and n not in self._steps and self._is_real(n)]
+        self._written = {**dict.fromkeys(floats, dtype), **(self._written or {})}
+
     def _look_for_steps(self, tensors: Sequence[str]) -> None:
         """Find the scales of a device that computes in codes and writes real numbers: most of its tensors have one."""
         arrays = ((name, self.tensor(name).array) for name in tensors)

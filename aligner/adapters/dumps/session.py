@@ -255,7 +255,7 @@ class DumpSession(Session):
             or not model.session.capabilities.can_inject
         ):
             return None
-        found = OwnModel(model.session, own, feeds, reading.recorded())
+        found = OwnModel(model.session, own, feeds, reading.recorded(), reading.judge_as)
         if not found.fits:
             told = f"{model.name} cannot be run here on what was recorded, so the reference's nodes are: {found.misfit}"
             self._notes = (*self._notes, told)
