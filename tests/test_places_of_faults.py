@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import onnx_models as make
 import pytest
 from marks import requires_onnx
@@ -601,6 +602,37 @@ def test_a_roll_put_into_a_polynomial_is_named_whatever_its_inner_sums_are_paire
 def test_a_product_lost_in_a_polynomial_is_told_at_the_node_that_reads_one_operand_of_it(named, lost, reader):
     within = told(*gelu_by_polynomial(named, lost=lost), rows())[2]
     assert within == {"node": reader, "primitive": "missing"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "within"),
+    [
+        ("exchanged", {"node": "one_less", "primitive": "operand"}),
+        ("number", {"node": "add3", "primitive": "constant"}),
+        ("lost", {"node": "times3", "primitive": "missing"}),
+    ],
+)
+def test_a_fault_in_a_polynomial_is_told_though_its_end_is_a_multiple_that_the_next_kernel_makes_up_for(fault, within):
+    """All that the reference computes in one node, twice as large, and half of the next layer's kernel."""
+    _, spelled = gelu_by_polynomial(True)
+    nodes = [node for node in spelled.graph.node if node.output[0] not in {"h", "y"}]
+    for node in nodes:
+        if node.op_type == "Sub":
+            node.name = "one_less"
+            node.input[:] = [*node.input][:: -1 if fault == "exchanged" else 1]
+        if fault == "number" and node.name == "add3":
+            node.input[1] = "other"
+        if fault == "lost" and node.input[0] == "s3":
+            node.name, node.input[0] = "times3", "t2"
+    nodes = [node for node in nodes if not (fault == "lost" and node.name == "add3")]
+    nodes[0] = make.node("Mul", ["x", "root"], ["m"])
+    nodes += [make.node("Mul", ["x", "f"], ["g"]), make.node("MatMul", ["g", "v2"], ["y"])]
+    kernel = np.random.default_rng(4).standard_normal((SIZE, SIZE)).astype(np.float32)
+    numbers = {each.name: onnx.numpy_helper.to_array(each) for each in spelled.graph.initializer}
+    numbers |= {"v2": kernel / 2, "other": np.float32(-0.4), "root": np.float32(0.5**0.5)}
+    whole = net([make.node("Gelu", ["x"], ["g"]), make.node("MatMul", ["g", "k"], ["y"])], k=kernel)
+    whole.opset_import[0].version = 20
+    assert told(whole, net(nodes, **numbers), rows())[2] == within
 
 
 def test_outputs_of_a_split_in_another_order_are_told_where_one_reader_moves_its_part_at_once():

@@ -16,9 +16,9 @@ from dataclasses import replace
 import numpy as np
 
 from aligner.api.first_nonfinite import first_nonfinite
+from aligner.api.formula_fault import formula_fault
 from aligner.api.joined_parts import by_parts, judged
 from aligner.api.lost_node import lost_node
-from aligner.api.lost_operand import lost_operand
 from aligner.api.open_suspects import open_suspects
 from aligner.api.repeated_term import repeated_term
 from aligner.api.sister_region import parted, parted_step
@@ -90,7 +90,7 @@ def _searched(
     found = found or lost_node(sides, passes, item, trials[1], known)
     found = found or _tried(graphs, passes, [item], _constant(sides, item), trials[1])
     found = found or turned(sides, passes, item, trials[1]) or parted(sides, passes, item)
-    return found or lost_operand(sides, passes, item)
+    return found or formula_fault(sides, passes, item)
 
 
 def _several_make(graph: Graph, item: Measured, name: str) -> bool:

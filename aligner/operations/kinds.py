@@ -257,6 +257,8 @@ LAYOUT = VIEWS | RECODED
 """One data input, and an output that holds the same elements: the tensor before and after are one thing, moved."""
 REARRANGED = kinds_that(lambda row: row.output == "shuffled" and row.layout == "spatial")
 """The same elements elsewhere: written out, reshapes around a transposition."""
+ORDERED = kinds_that(lambda row: row.operands == 2 and not row.commutative)
+"""Two operands that are told apart."""
 AMONG_NEAR = kinds_that(lambda row: row.output == "windowed")
 """Means and maxima of what lies near: no number beyond those that are read."""
 PICKED = kinds_that(lambda row: row.output == "picked")

@@ -138,9 +138,14 @@ def _alike(model: TfliteModel) -> list[list[int]]:
 
 
 def _exact(pair: Pair, first: Mapping[str, Any]) -> bool:
-    """The candidate's node or tensor is guilty, or the reference's tensor is the one that it should have made."""
+    """The candidate's node or tensor is guilty, or the reference's tensor is the one that it should have made.
+
+    Of an operator that is gone, also the node that reads what it read, where something is said to be missing before it.
+    """
     inner = first.get("within") or {}
     if {first["candidate"]["node"], first["candidate"]["name"], inner.get("node")} & pair.guilty:
+        return True
+    if inner.get("primitive") == "missing" and inner.get("node") in pair.readers:
         return True
     values, nodes = _captured(pair)
     limit = APART if pair.precise else APART_IN_EIGHT_BITS

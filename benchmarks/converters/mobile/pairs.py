@@ -42,6 +42,8 @@ class Pair:
     detail: str = ""
     causes: tuple[str, ...] = ()
     guilty: frozenset[str] = frozenset()
+    readers: frozenset[str] = frozenset()
+    """Nodes that read too early a tensor as a guilty operator is gone: told as such, they are the place."""
     wrong: list[list[Array]] = field(default_factory=list)
     """The numbers that the guilty operators should have made; what is computed from them, a step further each."""
 
@@ -165,6 +167,7 @@ def _blame(pair: Pair, whole: TfliteModel, faulty: TfliteModel, operators: list[
     made = [faulty.tensors[index] for index in outputs if index in alive]
     names = {faulty.name(index) for index in outputs}
     names |= {faulty.name(index) for index, array in faulty.tensors.items() if any(same(array, one) for one in made)}
+    pair.readers = _readers_of_lost(whole, faulty, [index for index in outputs if index not in alive])
     numbers = whole.numbers()
     edge = {
         index
@@ -176,6 +179,11 @@ def _blame(pair: Pair, whole: TfliteModel, faulty: TfliteModel, operators: list[
         pair.wrong.append([numbers[whole.name(index)] for index in edge])
         edge = {int(made) for index in edge for each in whole.consumers(index) for made in each.outputs}
     pair.guilty = frozenset(names)
+
+
+def _readers_of_lost(whole: TfliteModel, faulty: TfliteModel, lost: list[int]) -> frozenset[str]:
+    kept = {faulty.name(int(each.outputs[0])) for each in faulty.operators}
+    return frozenset(whole.name(int(each.outputs[0])) for index in lost for each in whole.consumers(index)) & kept
 
 
 def alike(one: Array, other: Array, limit: float) -> bool:
