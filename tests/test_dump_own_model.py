@@ -361,6 +361,22 @@ def test_tensorflows_first_outputs(written):
     assert dict(found.places) == {"Conv__64:0": 0}
 
 
+@pytest.mark.parametrize("cut_off", [1, 2])
+def test_names_that_count_something_else_are_no_decorated_ones(cut_off):
+    """Another compiler numbers its kernels of one kind by itself: no more than one of another size was cut off."""
+    from aligner.adapters.dumps.dump import DumpedTensor
+    from aligner.adapters.dumps.names import match
+    from aligner.records.graph import Graph, Node, Value
+
+    values = {f"add_{n}": Value(f"add_{n}", f"add_{n}", (n + 2,)) for n in range(6)}
+    nodes = tuple(Node(n, f"n{n}", "Add", "add", (), (name,)) for n, name in enumerate(values))
+    sizes = [value.shape if n >= cut_off else (90,) for n, value in enumerate(values.values())]
+    dumped = [DumpedTensor(f"fused_nn_{name}", size) for name, size in zip(values, sizes, strict=True)]
+    found = match(dumped, Graph("onnx", nodes, values, {}, (), ()))
+    assert len(found.places) == (5 if cut_off == 1 else 0)
+    assert len(found.left) == (0 if cut_off == 1 else 6)
+
+
 def test_what_a_shape_says_is_for_each_tensor_and_weights_have_no_say():
     from aligner.adapters.dumps.layout import FIRST, LAST, laid, says, settled
 

@@ -26,6 +26,11 @@ _MOSTLY_CUT = 24
 """Characters that the shortest limit of a writer leaves; shorter names are whole."""
 
 
+_CUT_OFF = 1
+"""Tensors of another size than what they are named as that a file cut off explains. More say that what is left of the
+names without their decoration counts something else: the kernels of another compiler (fused_nn_add_3)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Matched:
     """``places``: value id → place of its tensor in the dump. The rest is told: by name, and why.
@@ -147,6 +152,8 @@ def match(tensors: Sequence[DumpedTensor], graph: Graph, told: Mapping[str, str]
     if bare:
         stripped = {place: open_places[place] for place in bare if place in open_places}
         claims.claim(_exactly, fused_names(stripped, stripped, graph, sources))
+    if len(claims.misfits.keys() & bare.keys()) > _CUT_OFF:
+        claims.take_back({place: tensors[place] for place in bare})
     claims.find_seconds(sources[0])
     later = {value: again.pop(place) for value, place in places.items() if place in again}
     unnamed = tuple(place for place in open_places if place not in claims.unsure and place not in claims.misfits)
@@ -229,6 +236,15 @@ class _Claims:
             self.places[value] = exact[0]
             for told in (self.left, self.unsure, self.misfits):
                 told.pop(exact[0], None)
+
+    def take_back(self, tensors: Mapping[int, DumpedTensor]) -> None:
+        """Leave some tensors without a name, under which they were taken for values or would be."""
+        for value in [value for value, place in self.places.items() if place in tensors]:
+            del self.places[value]
+        for told in (self.unsure, self.misfits):
+            for place in told.keys() & tensors.keys():
+                told.pop(place)
+        self.left.update(tensors)
 
     def find_seconds(self, source: Mapping[str, list[str]]) -> None:
         """Tensors left over whose name, spelled otherwise, is that of a value which another tensor is already."""
