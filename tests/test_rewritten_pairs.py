@@ -96,3 +96,35 @@ def test_a_crop_behind_a_layer_is_no_fault_beside_a_bias_that_is_missing(tmp_pat
     result = aligner.compare(*paths, {"x": x})
     assert result.verdict == ("diverged" if fault else "aligned")
     assert [cause.id for cause in result.causes] == (["weights-bias-missing"] if fault else [])
+
+
+def _score(factor, *, folded):
+    """A score of two embeddings, of one number where there is one of each, times a factor; and the same transposed."""
+    from tests.onnx_models import model, node, value, weights
+
+    drawn = np.random.default_rng(2).standard_normal((2, 6, 4)).astype(np.float32)
+    stored = {"a": drawn[0], "b": drawn[1], "t": np.log(np.float32(factor)), "none": np.zeros(1, np.float32)}
+    names = ("o1", "o2") if folded else ("back", "score")
+    nodes = [node("MatMul", ["x", "a"], ["left"]), node("MatMul", ["z", "b"], ["right"])]
+    if folded:
+        nodes.append(node("FusedMatMul", ["left", "right"], [names[1]], domain="com.microsoft", alpha=factor, transB=1))
+    else:
+        nodes += [
+            node("Transpose", ["right"], ["turned"], perm=[1, 0]),
+            node("MatMul", ["left", "turned"], ["plain"]),
+            node("Exp", ["t"], ["scale"]),
+            node("Mul", ["plain", "scale"], [names[1]]),
+        ]
+    nodes.append(node("Transpose", [names[1]], [names[0]], perm=[1, 0]))
+    inputs = [value("x", shape=(1, 6)), value("z", shape=(1, 6))]
+    outputs = [value(name, shape=(1, 1)) for name in names]
+    return model(nodes, inputs, outputs, weights(**stored), domains=("com.microsoft",) if folded else ())
+
+
+@pytest.mark.parametrize("fault", [1.0, 1.2])
+def test_outputs_of_one_number_are_told_by_it(tmp_path, fault):
+    paths = [str(tmp_path / f"{side}.onnx") for side in ("reference", "candidate")]
+    for side, path in enumerate(paths):
+        (tmp_path / path).write_bytes(_score(3.7 * (fault if side else 1), folded=bool(side)).SerializeToString())
+    x, z = np.random.default_rng(0).standard_normal((2, 1, 6)).astype(np.float32)
+    assert aligner.compare(*paths, {"x": x, "z": z}).verdict == ("aligned" if fault == 1 else "diverged")

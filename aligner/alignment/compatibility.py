@@ -47,6 +47,15 @@ def agree(reference: Sketch | None, candidate: Sketch | None, within: float | No
     return reference.repeats_as(candidate) and gap <= (within or (SAME_TENSOR if reference.size >= _MANY else SAME_FEW))
 
 
+def are_one_number(reference: Sketch | None, candidate: Sketch | None) -> bool:
+    """Whether two tensors hold one number alone, and the same: little for a tensor inside, enough for an output."""
+    if reference is None or candidate is None or reference.size != candidate.size:
+        return False
+    one, other = reference.min, candidate.min
+    alone = one == reference.max and other == candidate.max
+    return bool(alone and one and abs(one - other) <= SAME_FEW * abs(one))
+
+
 def distance(reference: Sketch | None, candidate: Sketch | None) -> float | None:
     """How far apart two sketches are, relative to the reference: its mean, spread and ends; None if incomparable."""
     if reference is None or candidate is None:

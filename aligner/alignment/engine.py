@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aligner.alignment import provenance, same_parameters
-from aligner.alignment.compatibility import agree, stored_number, weight_sizes
+from aligner.alignment.compatibility import agree, are_one_number, stored_number, weight_sizes
 from aligner.alignment.matching import Evidence, Matching
 from aligner.alignment.neutral import Revived, revived
 from aligner.alignment.pairs import assemble
@@ -170,13 +170,15 @@ def _pair_outputs(matching: Matching) -> None:
         for value in list(free_left):
             options = [other for other in free_right if alike(value, other)]
             rivals = [other for other in free_left if options and alike(other, options[0])]
-            if len(options) == 1 and len(rivals) == 1:
+            if len(set(map(right.root, options))) == 1 and len(set(map(left.root, rivals))) == 1:
                 matching.pair_roots(left.root(value), right.root(options[0]), Evidence("output", confidence))
-                matching.forms.setdefault(options[0], value)
-                free_left.remove(value)
-                free_right.remove(options[0])
+                if len(options) == len(rivals) == 1:
+                    matching.forms.setdefault(options[0], value)
+                free_left[:] = [other for other in free_left if other not in rivals]
+                free_right[:] = [other for other in free_right if other not in options]
 
     settle(lambda a, b: agree(left.sketches.get(a), right.sketches.get(b)) is True, 0.95)
+    settle(lambda a, b: are_one_number(left.sketches.get(a), right.sketches.get(b)), 0.95)
     settle(lambda a, b: left.size(a) is not None and left.size(a) == right.size(b), 0.9)
     settle(lambda a, b: left.graph.values[a].name == right.graph.values[b].name and left.size(a) == right.size(b), 0.9)
     matching.propagate()
