@@ -77,7 +77,8 @@ def _makes_up_for(graphs: tuple[Graph, Graph], reader: Measured, found: Array, e
     factor = float((left * right).sum()) / energy if energy > 0 and np.isfinite(energy) else 1.0
     if abs(factor - 1) <= _EQUAL or not _is_multiple(factor, found, expected):
         return False
-    layers, kernels = _layers(graphs, reader), _kernels(graphs, reader)
+    layers = _layers(graphs, reader)
+    kernels = _kernels(layers)
     if not layers:
         return False
     sizes = [float(np.linalg.norm(np.asarray(kernel, np.float64))) for _, kernel in layers]
@@ -89,7 +90,8 @@ def _makes_up_for(graphs: tuple[Graph, Graph], reader: Measured, found: Array, e
 def form_by_kernel(graphs: tuple[Graph, Graph], reader: Measured, rank: int) -> ChannelForm | None:
     """The form of a tensor of so many axes that a reader's kernel undoes: the reference's, its channels that are read
     in another order, or times factors."""
-    kernels, layers = _kernels(graphs, reader), _layers(graphs, reader)
+    layers = _layers(graphs, reader)
+    kernels = _kernels(layers)
     if kernels is None:
         return None
     (expected, found), kind = kernels, layers[1][0].kind
@@ -112,7 +114,7 @@ def moved_factor(graphs: tuple[Graph, Graph], items: Iterable[Measured], value: 
     factors = []
     for reader in items:
         if value in reader.pair.candidate_region.inputs:
-            kernels = _kernels(graphs, reader)
+            kernels = _kernels(_layers(graphs, reader))
             if kernels is None or not all(kernel.any() for kernel in kernels):
                 return 1.0
             told = kernels[1] != 0
@@ -142,9 +144,8 @@ def _alike_besides(graphs: tuple[Graph, Graph], reader: Measured) -> bool:
     )
 
 
-def _kernels(graphs: tuple[Graph, Graph], reader: Measured) -> tuple[Array, Array] | None:
-    """The kernels of a pair that is one layer on both sides, of one shape."""
-    layers = _layers(graphs, reader)
+def _kernels(layers: list[tuple[Operation, Array]]) -> tuple[Array, Array] | None:
+    """The kernels of one layer's two sides, where they are of one shape."""
     if not layers or layers[0][1].shape != layers[1][1].shape:
         return None
     one, other = (np.asarray(kernel, np.float64) for _, kernel in layers)

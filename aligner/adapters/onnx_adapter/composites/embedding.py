@@ -7,6 +7,7 @@ from aligner.adapters.onnx_adapter.emission.writer import Writer
 from aligner.operations.operation import Unsupported
 
 _INT32 = 6
+"""TensorProto's int32."""
 
 
 def embedding(write: Writer, given: Given) -> tuple[str, ...]:
